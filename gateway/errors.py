@@ -1,0 +1,269 @@
+"""Every error the gateway can answer with, drawn as a tree.
+
+    GatewayError
+    ├── RequestError                     400 invalid_request_error
+    │   ├── InvalidJson                      invalid_json
+    │   ├── MissingParameter                 missing_required_parameter
+    │   ├── InvalidType                      invalid_type
+    │   ├── InvalidValue                     invalid_value
+    │   ├── UnsupportedParameter             unsupported_parameter
+    │   ├── ModelNotFound                404 model_not_found
+    │   ├── RouteNotFound                404 route_not_found
+    │   ├── MethodNotAllowed             405 method_not_allowed
+    │   ├── RequestTimeout               408 request_timeout
+    │   ├── RequestTooLarge              413 request_too_large
+    │   └── HeadersTooLarge              431 headers_too_large
+    ├── AuthenticationError              401 authentication_error / invalid_api_key
+    ├── PermissionDenied                 403 permission_error / model_not_allowed, end_user_blocked
+    ├── UpstreamError                    502 upstream_error
+    │   ├── UpstreamRejected             4xx the provider refused the request; its status and message are kept
+    │   ├── UpstreamRateLimited          429 rate_limit_error / rate_limit_exceeded
+    │   ├── UpstreamConnectionError      502 no connection, or one that broke
+    │   ├── UpstreamInvalidResponse      502 upstream_invalid_response
+    │   └── UpstreamTimeout              504 timeout_error / upstream_timeout
+    ├── Unavailable                      503 service_unavailable / no_healthy_deployment
+    ├── InternalError                    500 internal_error
+    ├── ClientDisconnected               499 never sent: the client has left
+    └── ConfigError                          not an answer: what is wrong with the configuration
+
+A message is one plain sentence that says what to do. It never holds matched text, a key or a traceback.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """An answer other than the one asked for.
+
+    Attributes: `status` (HTTP), `type` and `code` (stable, contract §4), `message` (public), `param` (the request
+    field at fault, or None), `headers` (sent with the answer) and `retryable` (may another deployment do better?).
+    """
+
+    status: int = 500
+    type: str = "internal_error"
+    code: str | None = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers: Mapping[str, str] = headers or {}
+        if status is not None:
+            self.status = status
+        if code is not None:
+            self.code = code
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status} {self.code} param={self.param!r}>"
+
+    def body(self) -> dict[str, Any]:
+        """The error as the client reads it: `{"error": {"message", "type", "param", "code"}}`."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class RequestError(GatewayError):
+    """The request is at fault; sending it again unchanged will not help."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class InvalidJson(RequestError):
+    """The body is not one JSON object in UTF-8."""
+
+    code = "invalid_json"
+
+
+class MissingParameter(RequestError):
+    """A required parameter is absent."""
+
+    code = "missing_required_parameter"
+
+
+class InvalidType(RequestError):
+    """A parameter has the wrong JSON type."""
+
+    code = "invalid_type"
+
+
+class InvalidValue(RequestError):
+    """A parameter is out of range or contradicts another."""
+
+    code = "invalid_value"
+
+
+class UnsupportedParameter(RequestError):
+    """A parameter that nobody knows, or that the chosen provider cannot honour."""
+
+    code = "unsupported_parameter"
+
+
+class ModelNotFound(RequestError):
+    """No alias of that name."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class RouteNotFound(RequestError):
+    """No endpoint at that path."""
+
+    status = 404
+    code = "route_not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The endpoint exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(RequestError):
+    """The client took too long to send its request."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class RequestTooLarge(RequestError):
+    """The body is over `max_request_bytes`."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class HeadersTooLarge(RequestError):
+    """The request's headers are over the limit."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class AuthenticationError(GatewayError):
+    """No key, or one that is not valid."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(GatewayError):
+    """A valid key that may not do this; `code` is `model_not_allowed` or `end_user_blocked`."""
+
+    status = 403
+    type = "permission_error"
+    code = "model_not_allowed"
+
+
+class UpstreamError(GatewayError):
+    """The provider failed; another deployment may do better."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamRejected(UpstreamError):
+    """The provider refused this request (its 400, 404, 413, 422): its status and message are the client's to see."""
+
+    type = "invalid_request_error"
+    code = "upstream_rejected"
+    retryable = False
+
+
+class UpstreamRateLimited(UpstreamError):
+    """The provider's rate limit or quota is used up."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class UpstreamConnectionError(UpstreamError):
+    """No connection to the provider, or one that broke."""
+
+
+class UpstreamInvalidResponse(UpstreamError):
+    """The provider answered with something that is not its documented language."""
+
+    code = "upstream_invalid_response"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider did not answer in time."""
+
+    status = 504
+    type = "timeout_error"
+    code = "upstream_timeout"
+
+
+class Unavailable(GatewayError):
+    """Nothing here can serve the request now; `code` says what is missing."""
+
+    status = 503
+    type = "service_unavailable"
+    code = "no_healthy_deployment"
+
+
+class InternalError(GatewayError):
+    """A fault of the gateway; the log has the details under the request id."""
+
+
+class ClientDisconnected(GatewayError):
+    """The client left before its answer was complete. Only logs see this status."""
+
+    status = 499
+    type = "client_closed_request"
+    code = "client_disconnected"
+
+
+class ConfigError(GatewayError):
+    """Everything that is wrong with a configuration, each fault with its file, line and path."""
+
+    type = "config_error"
+    code = "config_error"
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+def error_classes() -> list[type[GatewayError]]:
+    """Every class of the tree, parents first."""
+    found: list[type[GatewayError]] = [GatewayError]
+    for cls in found:
+        found.extend(sub for sub in cls.__subclasses__() if sub not in found)
+    return found
+
+
+def from_body(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> GatewayError:
+    """The error that `body` describes, so that a caller in process catches what a client over HTTP would read.
+
+    Args:
+        status: the HTTP status; 200 for an error inside a stream.
+        body: an object with an `error` key as `GatewayError.body` makes it.
+    """
+    error = body["error"]
+    code, kind = error.get("code"), error.get("type")
+    candidates = [cls for cls in error_classes() if cls.code == code and cls.type == kind]
+    exact = [cls for cls in candidates if cls.status == status]
+    cls = (exact or candidates or [UpstreamError if status == 200 or status >= 500 else RequestError])[0]
+    if cls in (ConfigError, GatewayError):
+        cls = InternalError
+    made = cls(error["message"], param=error.get("param"), code=code, headers=headers)
+    if status != 200:
+        made.status = status
+    return made
