@@ -1,0 +1,34 @@
+"""guardrail-gateway: guardrails, logging and accounting in front of LLM completions.
+
+Three ways in, all first class: `gateway serve`, `from gateway import text_completion, atext_completion`, and the
+ASGI application `Gateway` mounted in your own. Heavy parts are imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gateway.version import __version__
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+    from gateway.sdk import Client, atext_completion, text_completion
+
+__all__ = ["Client", "Gateway", "__version__", "atext_completion", "text_completion"]
+
+_HOMES = {
+    "Client": "gateway.sdk",
+    "Gateway": "gateway.app",
+    "atext_completion": "gateway.sdk",
+    "text_completion": "gateway.sdk",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'gateway' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

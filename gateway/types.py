@@ -15,7 +15,7 @@ class CompletionRequest:
     """A valid text completion request (contract §2), every default filled in.
 
     `prompts` is never empty. `None` means the client left the parameter out, so that it is left out upstream too.
-    `extra` holds parameters that OpenAI's API does not define; `end_user` and `tags` are read from the body only.
+    `extra` holds parameters that OpenAI's API does not define; `given` names the parameters the client sent.
     """
 
     model: str
@@ -40,6 +40,7 @@ class CompletionRequest:
     tags: tuple[str, ...] = ()
     safety_identifier: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,29 @@
+"""The onion, outermost first. It is written once, here."""
+
+from starlette.middleware import Middleware
+
+from gateway.config.model import Settings
+from gateway.middleware.body import BodyMiddleware
+from gateway.middleware.body_limit import BodyLimitMiddleware
+from gateway.middleware.errors import ErrorMiddleware
+from gateway.middleware.identity import IdentityMiddleware
+from gateway.middleware.scope import ScopeMiddleware
+from gateway.telemetry.logs import Logger
+
+
+def stack(settings: Settings, log: Logger) -> list[Middleware]:
+    """The steps every request passes on its way in, and in reverse on its way out."""
+    general, end_users = settings.general, settings.end_users
+    return [
+        Middleware(ScopeMiddleware, log=log),
+        Middleware(ErrorMiddleware, log=log),
+        Middleware(BodyLimitMiddleware, max_bytes=general.max_request_bytes),
+        Middleware(IdentityMiddleware, master_key=general.master_key),
+        Middleware(
+            BodyMiddleware,
+            max_bytes=general.max_request_bytes,
+            read_timeout=general.request_read_timeout,
+            end_user_sources=end_users.sources,
+            require_end_user=end_users.require,
+        ),
+    ]

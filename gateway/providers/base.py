@@ -145,6 +145,8 @@ class Provider:
     authorizer: Callable[[Target], Authorizer] | None = None
     options: tuple[str, ...] = ()
     """Names of the settings it reads from `Target.options`; any other is a configuration error."""
+    option_env: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Environment variables that stand in for settings left out, as the vendor's own tools read them."""
 
 
 def parse_object(body: bytes, provider: str) -> dict[str, Any]:
@@ -201,7 +203,9 @@ def error_from(
 def message_in(body: bytes) -> tuple[str | None, str | None]:
     """The message and the parameter of an error body in one of the usual shapes.
 
-    Read are `{"error": {"message", "param"}}`, `{"error": "…"}`, `{"message": "…"}` and `{"detail": "…"}`.
+    Read are `{"error": {"message", "param"}}`, `{"error": "…"}`, `{"message": "…"}`, `{"detail": "…"}`,
+    `{"errors": [{"message"}]}` (Cloudflare, IBM) and a validator's `{"detail": [{"loc", "msg"}]}` (FastAPI: Mistral,
+    DeepInfra), which Mistral also puts inside `message`.
     """
     try:
         value = json.loads(body)
@@ -211,11 +215,27 @@ def message_in(body: bytes) -> tuple[str | None, str | None]:
         value = value[0]
     if not isinstance(value, dict):
         return None, None
-    error = value.get("error", value)
+    errors = value.get("errors")
+    error = errors[0] if isinstance(errors, list) and errors else value.get("error", value)
     if isinstance(error, str):
         return error, None
     if not isinstance(error, dict):
         return None, None
     message = error.get("message") or error.get("detail")
+    if isinstance(message, dict):
+        message = message.get("detail")
+    if isinstance(message, list):
+        return _validation(message)
     param = error.get("param")
     return message if isinstance(message, str) else None, param if isinstance(param, str) else None
+
+
+def _validation(faults: list[Any]) -> tuple[str | None, str | None]:
+    """A validator's first fault. Only place and words are read: its other keys repeat what the client sent."""
+    first = faults[0] if faults else None
+    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
+        return None, None
+    place = first.get("loc")
+    names = [part for part in place if isinstance(part, str) and part != "body"] if isinstance(place, list) else []
+    param = names[0] if names else None
+    return (f"{param}: {first['msg']}" if param else first["msg"]), param

@@ -43,10 +43,12 @@ class OpenAIChat:
         """Bind to `target`; `dialect` None means OpenAI's own at its own host, the common subset elsewhere."""
         self._target = target
         self._url = f"{target.base_url or base_url}/chat/completions"
-        self._headers = bearer_headers(target)
         if dialect is None:
             dialect = OPENAI if target.base_url in (None, BASE_URL) else Dialect()
         self._dialect = dialect
+        own = {name.lower() for name in target.extra_headers}
+        fixed = {name: value for name, value in dialect.headers.items() if name not in own}
+        self._headers = {**fixed, **bearer_headers(target)}
 
     def request(self, call: Call) -> HttpRequest:
         body = request.body(call, self._target.model, self._dialect)

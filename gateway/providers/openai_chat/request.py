@@ -16,21 +16,30 @@ class Dialect:
 
     `max_tokens` is the name of the output limit; `names` renames further parameters (`{"seed": "random_seed"}`);
     `stream_options` says whether `stream_options.include_usage` may be sent (without it, usage comes unasked or not
-    at all); `openai_fields` whether `metadata` and `safety_identifier` are known there; `constant` is sent with every
-    request.
+    at all); `openai_fields` whether `metadata` and `safety_identifier` are known there; `counted_logprobs` that
+    `logprobs` is the number of alternatives, not a switch; `model_prefix` goes in front of a model's bare name;
+    `constant` is sent with every request, and so are `headers` (names in lower case) that the operator does not set.
     """
 
     max_tokens: str = "max_tokens"
     names: Mapping[str, str] = field(default_factory=dict)
     stream_options: bool = True
     openai_fields: bool = False
+    counted_logprobs: bool = False
+    model_prefix: str = ""
     constant: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def body(call: Call, model: str, dialect: Dialect) -> dict[str, Any]:
-    """The JSON body that asks for `call`; parameters the client left out are left out."""
+    """The JSON body that asks for `call`; parameters the client left out are left out.
+
+    `call.extra` can add parameters but replaces none of those the gateway sets: least of all the messages, which the
+    policies have seen.
+    """
     sent: dict[str, Any] = {
-        "model": model,
+        **call.extra,
+        "model": model if "/" in model or "#" in model else f"{dialect.model_prefix}{model}",
         "messages": [{"role": message.role, "content": message.content} for message in call.messages],
     }
     if call.max_tokens is not None:
@@ -39,12 +48,17 @@ def body(call: Call, model: str, dialect: Dialect) -> dict[str, Any]:
         sent["n"] = call.n
     sent.update(sampling(call, dialect.names))
     if call.logprobs is not None:
-        sent["logprobs"] = True
-        if call.logprobs:
-            sent["top_logprobs"] = call.logprobs
+        sent.update(_logprobs(call.logprobs, dialect))
     if dialect.openai_fields:
         sent.update({name: value for name in _OPENAI_ONLY if (value := getattr(call, name)) is not None})
     return finish(sent, call, dialect)
+
+
+def _logprobs(wanted: int, dialect: Dialect) -> dict[str, Any]:
+    """The parameters that ask for the chosen tokens' logprobs and those of `wanted` alternatives."""
+    if dialect.counted_logprobs:
+        return {"logprobs": max(wanted, 1)}  # there 0 means none at all
+    return {"logprobs": True, "top_logprobs": wanted} if wanted else {"logprobs": True}
 
 
 def sampling(call: Call, names: Mapping[str, str]) -> dict[str, Any]:
@@ -56,11 +70,10 @@ def sampling(call: Call, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def finish(sent: dict[str, Any], call: Call, dialect: Dialect) -> dict[str, Any]:
-    """The part of the body that follows from how the answer is wanted, and what the operator and client add."""
+    """The part of the body that follows from how the answer is wanted, and what the provider always gets."""
     if call.stream:
         sent["stream"] = True
         if dialect.stream_options:
             sent["stream_options"] = {"include_usage": True}
     sent.update(dialect.constant)
-    sent.update(call.extra)
     return sent

@@ -7,7 +7,8 @@ send as null (usage details, logprobs, content) is read as absent.
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.providers.base import finish, invalid_response, parse_object
+from gateway.errors import UpstreamError
+from gateway.providers.base import error_from, finish, invalid_response, parse_object
 from gateway.types import Delta, FinishReason, Opening, TokenLogprob, Usage
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -21,17 +22,28 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop_sequence": "stop",
     "max_tokens": "length",
     "model_length": "length",  # mistral
+    "model_context_window_exceeded": "length",  # zai
+    "insufficient_system_resource": "length",  # deepseek, when it breaks off
+    "time_limit": "length",  # watsonx
+    "sensitive": "content_filter",  # zai
     "error": "stop",
 }
+
+_MINIMAX_STATUS = {1002: 429, 1039: 429, 1004: 401, 2049: 401, 1008: 402, 2013: 400, 1026: 400}
+"""MiniMax's own codes (https://platform.minimax.io/docs/api-reference/errorcode) as HTTP statuses; others are 500."""
 
 
 def parse(body: bytes, provider: str) -> list[Delta]:
     """One delta per choice, in order of index, then one with usage and opening.
 
     Raises:
+        UpstreamError: the provider reports an error under a 200.
         UpstreamInvalidResponse: no choices, or choices of another shape.
     """
     answer = parse_object(body, provider)
+    reported = _reported(answer, provider)
+    if reported is not None:
+        raise reported
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         raise invalid_response(provider, "it has no choices")
@@ -39,6 +51,23 @@ def parse(body: bytes, provider: str) -> list[Delta]:
     deltas.sort(key=lambda delta: delta.index)
     deltas.append(Delta(usage=usage(answer.get("usage")), opening=opening(answer)))
     return deltas
+
+
+def _reported(answer: Mapping[str, Any], provider: str) -> UpstreamError | None:
+    """The error in a 200 answer: OpenRouter's `error`, of the answer or of a choice, and MiniMax's `base_resp`."""
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    error = answer.get("error") or (first.get("error") if isinstance(first, dict) else None)
+    if error:
+        said = error if isinstance(error, dict) else {"message": error}
+        code, message = said.get("code"), said.get("message")
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        return error_from(provider, status, {}, message if isinstance(message, str) else None)
+    outcome = answer.get("base_resp")
+    if isinstance(outcome, dict) and outcome.get("status_code"):
+        status, message = _MINIMAX_STATUS.get(outcome["status_code"], 500), outcome.get("status_msg")
+        return error_from(provider, status, {}, message if isinstance(message, str) else None)
+    return None
 
 
 def _choice(choice: Any, position: int, provider: str) -> Delta:
@@ -58,14 +87,32 @@ def text_of(message: Mapping[str, Any]) -> str:
     """The text a message or a chunk's delta shows: its content, or its refusal when that is all there is."""
     content = message.get("content")
     if isinstance(content, list):  # mistral and databricks send typed parts for some models
-        content = "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
+        content = _texts(content, "text")
     return content or message.get("refusal") or ""
 
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
-    """The text the model thought: `reasoning_content` (deepseek, vLLM) or `reasoning` (groq, openrouter)."""
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    return thought if isinstance(thought, str) else ""
+    """The text the model thought.
+
+    It is `reasoning_content` (deepseek, vLLM), `reasoning` (groq, openrouter), the texts of `reasoning_details`
+    (minimax), or a part of the content: `thinking` (mistral) or a `summary` (databricks).
+    """
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(thought := message.get(name), str) and thought:
+            return thought
+    if isinstance(details := message.get("reasoning_details"), list):
+        return _texts(details)
+    content = message.get("content")
+    if not isinstance(content, list):
+        return ""
+    inner = [part.get("thinking") or part.get("summary") for part in content if isinstance(part, dict)]
+    return "".join(thought if isinstance(thought, str) else _texts(thought or []) for thought in inner)
+
+
+def _texts(parts: list[Any], kind: str | None = None) -> str:
+    """The texts of typed parts, those of one `kind` or of all."""
+    wanted = (part for part in parts if isinstance(part, dict) and kind in (None, part.get("type")))
+    return "".join(str(part.get("text") or "") for part in wanted)
 
 
 def opening(answer: Mapping[str, Any]) -> Opening:
@@ -74,26 +121,49 @@ def opening(answer: Mapping[str, Any]) -> Opening:
 
 
 def usage(counts: Mapping[str, Any] | None) -> Usage | None:
-    """OpenAI's usage object, with the names of DeepSeek, Perplexity and OpenRouter for cached tokens and cost."""
+    """OpenAI's usage object, with the names that others give to cached tokens and cost.
+
+    Output that leaves thought out (xAI counts it in the total only, Perplexity nowhere) is brought to OpenAI's rule,
+    where it is part of the output.
+    """
     if not counts:
         return None
     prompt_details = counts.get("prompt_tokens_details") or {}
     output_details = counts.get("completion_tokens_details") or {}
+    prompt, output = counts.get("prompt_tokens") or 0, counts.get("completion_tokens") or 0
+    apart = counts.get("reasoning_tokens") or 0  # perplexity
+    thought = output_details.get("reasoning_tokens") or apart
+    if thought and (apart > output or counts.get("total_tokens") == prompt + output + thought):
+        output += thought
     cost = counts.get("cost")
     if isinstance(cost, Mapping):  # perplexity
         cost = cost.get("total_cost")
     return Usage(
-        input_tokens=counts.get("prompt_tokens") or 0,
-        output_tokens=counts.get("completion_tokens") or 0,
-        cached_tokens=prompt_details.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0,
-        reasoning_tokens=output_details.get("reasoning_tokens") or 0,
-        cost=cost,
+        input_tokens=prompt,
+        output_tokens=output,
+        cached_tokens=prompt_details.get("cached_tokens")
+        or counts.get("prompt_cache_hit_tokens")  # deepseek
+        or counts.get("cached_tokens")  # moonshot
+        or 0,
+        cache_write_tokens=prompt_details.get("cache_write_tokens") or 0,  # openrouter
+        reasoning_tokens=thought,
+        cost=counts.get("estimated_cost") if cost is None else cost,  # deepinfra
     )
 
 
-def logprobs(value: Mapping[str, Any] | None) -> tuple[TokenLogprob, ...] | None:
-    """Chat-shaped logprobs (`content`, or `refusal` when the model refused) as tokens; None when there are none."""
-    content = (value.get("content") or value.get("refusal")) if value else None
+def logprobs(value: Any, text: str = "") -> tuple[TokenLogprob, ...] | None:
+    """A choice's logprobs as tokens; None when there are none.
+
+    They are chat-shaped (`content`, or `refusal` when the model refused), or parallel lists (together_ai), or in a
+    chunk the one number that belongs to its `text` (together_ai).
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (TokenLogprob(text, value),) if text else None
+    if not isinstance(value, Mapping):
+        return None
+    if value.get("tokens"):
+        return _parallel(value)
+    content = value.get("content") or value.get("refusal")
     if content is None:
         return None
     return tuple(
@@ -104,4 +174,14 @@ def logprobs(value: Mapping[str, Any] | None) -> tuple[TokenLogprob, ...] | None
             top=tuple((top["token"], top["logprob"]) for top in entry.get("top_logprobs") or ()),
         )
         for entry in content
+    )
+
+
+def _parallel(value: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
+    tokens = value["tokens"]
+    chosen = value.get("token_logprobs") or [None] * len(tokens)
+    tops = value.get("top_logprobs") or [None] * len(tokens)
+    return tuple(
+        TokenLogprob(token, logprob, top=tuple(top.items()) if isinstance(top, Mapping) else ())
+        for token, logprob, top in zip(tokens, chosen, tops, strict=True)
     )

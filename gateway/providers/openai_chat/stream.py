@@ -1,14 +1,36 @@
-"""A streamed OpenAI chat answer (https://platform.openai.com/docs/api-reference/chat-streaming)."""
+"""A streamed OpenAI answer (https://platform.openai.com/docs/api-reference/chat-streaming).
+
+Chat and text completions stream alike: server-sent events of chunks with choices. Only what one choice of a chunk
+holds differs, so the decoder takes the function that reads it.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway.errors import UpstreamConnectionError, UpstreamError
 from gateway.providers.base import error_from, finish, invalid_response, parse_object
 from gateway.providers.openai_chat import response
-from gateway.types import Delta, Usage
+from gateway.types import Delta, FinishReason, Usage
 from gateway.wire import sse
+
+ReadChoice = Callable[[Mapping[str, Any], int, FinishReason | None], Delta]
+"""Reads one choice of a chunk, given its index and finish reason. What it raises on a choice of another shape
+(KeyError, TypeError, ValueError, AttributeError) becomes an invalid response."""
+
+
+def read(choice: Mapping[str, Any], index: int, reason: FinishReason | None) -> Delta:
+    """One choice of a chat chunk."""
+    message = choice.get("delta") or {}
+    text = response.text_of(message)
+    return Delta(
+        index=index,
+        text=text,
+        logprobs=response.logprobs(choice.get("logprobs"), text) or None,
+        finish_reason=reason,
+        reasoning=response.reasoning_of(message),
+    )
 
 
 class Decoder:
@@ -19,9 +41,11 @@ class Decoder:
     reason, whether or not `[DONE]` follows.
     """
 
-    def __init__(self, provider: str, choices: int) -> None:
+    def __init__(self, provider: str, choices: int, read: ReadChoice = read) -> None:
         self._provider = provider
+        self._several = choices > 1
         self._open = set(range(choices))
+        self._read = read
         self._sse = sse.Decoder()
         self._usage: Usage | None = None
         self._opened = False
@@ -45,30 +69,37 @@ class Decoder:
     def _chunk(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:
         if chunk.get("error"):
             raise in_stream_error(self._provider, chunk["error"])
-        self._usage = response.usage(chunk.get("usage")) or _groq_usage(chunk) or self._usage
-        if not self._opened and chunk.get("id"):
-            self._opened = True
-            deltas.append(Delta(opening=response.opening(chunk)))
-        for choice in chunk.get("choices") or ():
-            delta = self._delta(choice)
-            if delta.text or delta.logprobs or delta.finish_reason or delta.reasoning:
-                deltas.append(delta)
+        if chunk.get("object") == "error":  # vLLM before 0.10
+            raise in_stream_error(self._provider, chunk)
+        try:
+            self._count(chunk)
+            if not self._opened and chunk.get("id"):
+                self._opened = True
+                deltas.append(Delta(opening=response.opening(chunk)))
+            for choice in chunk.get("choices") or ():
+                delta = self._delta(choice)
+                if delta.text or delta.logprobs or delta.finish_reason or delta.reasoning:
+                    deltas.append(delta)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise invalid_response(self._provider, "a chunk of its stream has another shape") from error
 
-    def _delta(self, choice: dict[str, Any]) -> Delta:
-        message = choice.get("delta") or {}
+    def _count(self, chunk: Mapping[str, Any]) -> None:
+        counted = response.usage(chunk.get("usage")) or _groq_usage(chunk)
+        if counted is None:
+            return
+        if self._several and self._usage and "timings" in chunk:
+            # llama.cpp, told by its timings, counts each choice by itself: the prompt is shared, the output adds up
+            counted = replace(counted, output_tokens=self._usage.output_tokens + counted.output_tokens)
+        self._usage = counted
+
+    def _delta(self, choice: Mapping[str, Any]) -> Delta:
         reason = choice.get("finish_reason")
         index = choice.get("index", 0)
         if reason and index not in self._open:
             reason = None  # a second finish reason for one choice says nothing new
         if reason:
             self._open.discard(index)
-        return Delta(
-            index=index,
-            text=response.text_of(message),
-            logprobs=response.logprobs(choice.get("logprobs")) or None,
-            finish_reason=finish(response.FINISH_REASONS, reason) if reason else None,
-            reasoning=response.reasoning_of(message),
-        )
+        return self._read(choice, index, finish(response.FINISH_REASONS, reason) if reason else None)
 
 
 def _groq_usage(chunk: Mapping[str, Any]) -> Usage | None:
@@ -77,12 +108,13 @@ def _groq_usage(chunk: Mapping[str, Any]) -> Usage | None:
 
 
 def in_stream_error(provider: str, error: Any) -> UpstreamError:
-    """The error a provider reports inside a 200 stream. Its `code` is a status at some providers; else it is a 500."""
+    """The error a provider reports inside a 200 stream, by its `code` or `status` where one is an HTTP status."""
     if not isinstance(error, Mapping):
         return error_from(provider, 500, {}, str(error))
-    code = str(error.get("code") or error.get("status"))
-    status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
-    return error_from(provider, status, {}, error.get("message"))
+    said = (str(error.get("code")), str(error.get("status")))
+    status = next((int(value) for value in said if re.fullmatch("[45][0-9][0-9]", value)), 500)
+    message = error.get("message")
+    return error_from(provider, status, {}, message if isinstance(message, str) else None)
 
 
 def cut(provider: str) -> UpstreamError:

@@ -1,0 +1,128 @@
+"""The gateway as one ASGI application: configuration in, the onion around the endpoints out."""
+
+from dataclasses import dataclass
+from time import time
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.config import environment
+from gateway.config.model import Settings
+from gateway.config.source import Source
+from gateway.endpoints import health, openapi
+from gateway.endpoints.completions import Completions
+from gateway.endpoints.models import Models
+from gateway.errors import MethodNotAllowed, RequestError, RouteNotFound
+from gateway.middleware import stack
+from gateway.providers.demo.app import app as demo_app
+from gateway.routing.asgi_engine import AsgiUpstream
+from gateway.routing.deployments import Catalogue
+from gateway.routing.reqwest import ReqwestUpstream
+from gateway.routing.upstream import Switch, Upstream
+from gateway.telemetry.logs import Logger
+from gateway.wire import json
+from gateway.wire.paths import COMPLETION_PATHS
+
+
+def default_upstream() -> Upstream:
+    """The pooled HTTP engine, with the demo model served in process beside it."""
+    engine = ReqwestUpstream(ca_bundle=environment.ca_bundle())
+    return Switch(engine, {"asgi://demo": AsgiUpstream(demo_app)})
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One configuration being served: replaced whole, never changed, so that a request sees one configuration only."""
+
+    settings: Settings
+    catalogue: Catalogue
+    app: ASGIApp
+
+
+class Gateway:
+    """The ASGI application. Mount it, serve it, or call it in process.
+
+    Args:
+        settings: the configuration.
+        source: where its settings stand, for faults.
+        log: where requests and faults are written.
+        upstream: how providers are reached; None for the default engine. It is closed with the gateway.
+
+    Raises:
+        ConfigError: a deployment that cannot be served.
+    """
+
+    def __init__(self, settings: Settings, source: Source, log: Logger, upstream: Upstream | None = None) -> None:
+        self.log = log
+        self.upstream = upstream or default_upstream()
+        self.stale = False
+        self.serving = self._build(settings, source)
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.serving.catalogue!r} upstream={self.upstream!r}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serving.app(scope, receive, send)
+
+    def use(self, settings: Settings, source: Source) -> None:
+        """Serve another configuration from the next request on; requests under way finish on theirs.
+
+        Raises:
+            ConfigError: the new one cannot be served, and the old one goes on.
+        """
+        self.serving = self._build(settings, source)
+        self.stale = False
+
+    def keep(self) -> None:
+        """Say in `/health/ready` that a newer configuration was refused and an older one is being served."""
+        self.stale = True
+
+    async def close(self) -> None:
+        """Close the connections to providers."""
+        await self.upstream.close()
+
+    def _build(self, settings: Settings, source: Source) -> Serving:
+        catalogue = Catalogue(settings, source)
+        completions = Completions(catalogue, self.upstream, settings.general.max_parallel_prompts, self.log)
+        models = Models(catalogue, int(time()))
+        ready = health.Ready({"configuration": self._configuration, "models": lambda: _models(catalogue)})
+        routes = [
+            *(Route(path, completions, methods=["POST"]) for path in COMPLETION_PATHS),
+            *(Route(path, models, methods=["GET"]) for path in ("/v1/models", "/models", "/v1/models/{model:path}")),
+            *(Route(path, health.Live(), methods=["GET"]) for path in ("/health/live", "/health/liveliness")),
+            *(Route(path, ready, methods=["GET"]) for path in ("/health/ready", "/health/readiness")),
+            Route("/openapi.json", openapi.OpenApi(), methods=["GET"]),
+        ]
+        app = Starlette(
+            routes=routes, middleware=stack(settings, self.log), exception_handlers={HTTPException: _http_error}
+        )
+        app.router.redirect_slashes = False
+        return Serving(settings, catalogue, app)
+
+    def _configuration(self) -> tuple[bool, str]:
+        if self.stale:
+            return True, "an older one is served: the newest has faults, which the log names"
+        return True, "ok"
+
+
+def _models(catalogue: Catalogue) -> tuple[bool, str]:
+    count = len(catalogue.names())
+    return count > 0, f"{count} aliases" if count else "no model is configured"
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405 in the form of every other error."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    path, method = request.url.path, request.method
+    known: RequestError = RouteNotFound(
+        f"There is no endpoint at {path[:120]}; text completions are asked for with POST /v1/completions."
+    )
+    headers: dict[str, str] = {}
+    if status == 405 and isinstance(error, HTTPException):
+        known = MethodNotAllowed(f"{path[:120]} does not take {method[:16]}.")
+        headers = dict(error.headers or {})
+    return Response(json.dumps(known.body()), known.status, {"content-type": "application/json", **headers})

@@ -1,0 +1,84 @@
+"""`POST /v1/completions`: one text completion, from the parsed request to the last byte of its answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from time import time
+from uuid import uuid4
+
+from starlette.types import Receive, Scope, Send
+
+from gateway import exchange as exchanges
+from gateway.endpoints import respond
+from gateway.endpoints.leaving import ClientWatch
+from gateway.errors import MissingParameter
+from gateway.exchange import Exchange
+from gateway.ledger import tokens
+from gateway.providers.translation import Translation, translate
+from gateway.routing import call, choices
+from gateway.routing.deployments import Bound, Catalogue
+from gateway.routing.upstream import Upstream
+from gateway.telemetry.logs import Logger
+from gateway.types import CompletionRequest, Delta, Usage
+from gateway.wire import completions
+from gateway.wire.answers import Answer
+
+
+class Completions:
+    """Routes, translates, calls and answers.
+
+    Args:
+        catalogue: the deployments by alias.
+        upstream: how providers are reached.
+        max_parallel: prompts of one request that are sent side by side.
+        log: where a fault inside a running stream is told.
+    """
+
+    def __init__(self, catalogue: Catalogue, upstream: Upstream, max_parallel: int, log: Logger) -> None:
+        self.catalogue = catalogue
+        self.upstream = upstream
+        self.max_parallel = max_parallel
+        self.log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchanges.of(scope)
+        if exchange.request is None:
+            raise MissingParameter("A text completion needs a JSON body with model and prompt.", param="prompt")
+        bound = self.catalogue.find(exchange.request.model)[0]
+        request = completions.with_defaults(exchange.request, bound.defaults)
+        exchange.request = request
+        translation = translate(request, bound.shape)
+        exchange.dropped = translation.dropped
+        answer = Answer(f"cmpl-{uuid4().hex}", request.model, int(time()), translation.prompts * translation.n)
+        async with ClientWatch(receive) as watch:
+            calls = call.deltas(translation, bound, self.upstream, exchange, self.max_parallel)
+            async with aclosing(calls):
+                deltas = self._finished(calls, request, translation, bound, exchange)
+                if request.stream:
+                    await respond.streamed(answer, deltas, exchange, send, watch, self.log)
+                else:
+                    await respond.whole(answer, deltas, exchange, send, watch)
+
+    def _finished(
+        self,
+        deltas: AsyncIterator[Delta],
+        request: CompletionRequest,
+        translation: Translation,
+        bound: Bound,
+        exchange: Exchange,
+    ) -> AsyncIterator[Delta]:
+        """`deltas` after the choosing, the filters and the echo, in this order."""
+        if not translation.calls:
+            exchange.usage = _uncalled(request, bound)
+        deltas = choices.shaped(deltas, translation)
+        for through in exchange.filters:
+            deltas = through(deltas)
+        if translation.echo is not None or not translation.calls:
+            deltas = choices.echoed(deltas, translation)
+        return deltas
+
+
+def _uncalled(request: CompletionRequest, bound: Bound) -> Usage:
+    """The usage of a request that is answered without a call: its prompts, counted here."""
+    encoding = tokens.encoding_for(bound.model)
+    sizes = (tokens.estimate(p, encoding) if isinstance(p, str) else len(p) for p in request.prompts)
+    return Usage(sum(sizes), estimated=True)

@@ -1,0 +1,103 @@
+"""The Exchange: the one mutable record of a request, from its first byte to its last.
+
+It travels in the ASGI scope, not in a context variable: one set inside a streaming body is invisible to outer layers.
+"""
+
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.types import CompletionRequest, Delta, FinishReason, Opening, Usage
+
+SCOPE_KEY = "gateway.exchange"
+"""Where a scope carries its Exchange."""
+
+LOCAL_KEY = "gateway.local"
+"""Set in the scope of a call made in process: the caller holds the configuration, so no key is asked for. A server
+never sets it, and no client can."""
+
+Filter = Callable[[AsyncIterator[Delta]], AsyncIterator[Delta]]
+"""Reads an answer's deltas and gives out what may leave; whoever writes the answer applies the filters in order."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of one request. Each step of the walk fills in its part; times are seconds of `perf_counter`."""
+
+    id: str
+    method: str
+    path: str
+    began: float = field(default_factory=perf_counter)
+
+    # who
+    key_alias: str | None = None
+    end_user: str | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+
+    # what
+    request: CompletionRequest | None = None
+    timeout: float | None = None
+    """Seconds the client is willing to wait (`x-gateway-timeout`)."""
+    filters: list[Filter] = field(default_factory=list)
+
+    # by whom it was served
+    provider: str | None = None
+    deployment: str | None = None
+    served_model: str | None = None
+    attempts: int = 0
+    dropped: tuple[str, ...] = ()
+    opening: Opening | None = None
+
+    # what came of it
+    usage: Usage | None = None
+    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
+    status: int = 0
+    error: GatewayError | None = None
+    started: bool = False
+    """True once a byte of the answer has left: from then on the answer can only be finished in-band."""
+    first_chunk: float | None = None
+    """Seconds from the start to the first text that left."""
+
+    _waiting: int = 0
+    _waiting_since: float = 0.0
+    _waited: float = 0.0
+
+    def waiting(self) -> None:
+        """A wait for a provider begins; waits may overlap and time is counted once."""
+        if not self._waiting:
+            self._waiting_since = perf_counter()
+        self._waiting += 1
+
+    def waited(self) -> None:
+        """A wait that `waiting` began is over."""
+        self._waiting -= 1
+        if not self._waiting:
+            self._waited += perf_counter() - self._waiting_since
+
+    def duration(self) -> float:
+        """Seconds since the request came in."""
+        return perf_counter() - self.began
+
+    def overhead(self) -> float:
+        """Seconds since the request came in that were not spent waiting for a provider."""
+        now = perf_counter()
+        pending = now - self._waiting_since if self._waiting else 0.0
+        return now - self.began - self._waited - pending
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count the usage of one provider call."""
+        self.usage = usage if self.usage is None else self.usage + usage
+
+
+def of(scope: MutableMapping[str, Any]) -> Exchange:
+    """The Exchange that travels in `scope`.
+
+    Raises:
+        KeyError: the scope did not pass through `ScopeMiddleware`.
+    """
+    exchange = scope[SCOPE_KEY]
+    assert isinstance(exchange, Exchange)  # noqa: S101 - only ScopeMiddleware writes the key
+    return exchange

@@ -1,0 +1,47 @@
+"""Reading a request's headers and writing the gateway's own (contract §5)."""
+
+import re
+from typing import Any
+
+from gateway.exchange import Exchange
+from gateway.version import __version__
+
+_UNSAFE = re.compile(rb"[^\x20-\x7e]")
+_VERSION = (b"x-gateway-version", __version__.encode())
+
+
+def first(scope: Any, *names: bytes) -> str | None:
+    """The value of the first of these headers that the request has, stripped; None when it has none of them."""
+    headers = scope["headers"]
+    for wanted in names:
+        for name, value in headers:
+            if name == wanted:
+                text: str = value.decode("latin-1").strip()
+                if text:
+                    return text
+    return None
+
+
+def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """The gateway's headers for an answer, from what the exchange knows when the answer starts."""
+    headers = [(b"x-request-id", exchange.id.encode()), _VERSION]
+    if exchange.deployment is None:
+        return headers
+    opening = exchange.opening
+    served = (opening.model if opening else None) or exchange.served_model or ""
+    headers += [
+        (b"x-gateway-model", safe(served)),
+        (b"x-gateway-provider", safe(exchange.provider or "")),
+        (b"x-gateway-deployment", safe(exchange.deployment)),
+        (b"x-gateway-attempts", b"%d" % exchange.attempts),
+        (b"x-gateway-duration-ms", b"%.3f" % (exchange.duration() * 1000)),
+        (b"x-gateway-overhead-ms", b"%.3f" % (exchange.overhead() * 1000)),
+    ]
+    if exchange.dropped:
+        headers.append((b"x-gateway-dropped-params", safe(", ".join(exchange.dropped))))
+    return headers
+
+
+def safe(text: str) -> bytes:
+    """`text` as a header value: printable ASCII, at most 256 bytes, anything else a question mark."""
+    return _UNSAFE.sub(b"?", text.encode("ascii", "replace"))[:256]

@@ -1,0 +1,42 @@
+"""The outermost step: mints the Exchange, puts the gateway's headers on every answer, writes one line per request."""
+
+import re
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.exchange import SCOPE_KEY, Exchange
+from gateway.middleware import headers
+from gateway.telemetry import logs
+from gateway.telemetry.logs import Logger
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class ScopeMiddleware:
+    """Gives every HTTP request an id, a clock and a record; a sane `x-request-id` of the caller is kept."""
+
+    def __init__(self, app: ASGIApp, log: Logger) -> None:
+        self.app = app
+        self.log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = headers.first(scope, b"x-request-id")
+        request_id = given if given and _SANE_ID.fullmatch(given) else f"req_{uuid4().hex}"
+        exchange = Exchange(request_id, scope["method"], scope["path"])
+        scope[SCOPE_KEY] = exchange
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                exchange.started = True
+                message["headers"] = [*message.get("headers", ()), *headers.own(exchange)]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        finally:
+            self.log.info("request", **logs.request_line(exchange))

@@ -1,0 +1,90 @@
+"""uvicorn's HTTP/1.1 protocol with what it lacks: a bound on how long and how large the head of a request may be.
+
+A refusal before a request is complete has no Exchange and passes no step; it is written here, in the form of every
+other error.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.errors import GatewayError, HeadersTooLarge, RequestError, RequestTimeout
+from gateway.middleware.body_limit import MAX_HEADER_BYTES
+from gateway.version import __version__
+from gateway.wire import json
+
+HEAD_SECONDS = 15.0
+"""How long a connection may take to send the head of a request."""
+
+MAX_HEAD_BYTES = 2 * MAX_HEADER_BYTES
+"""When an unfinished head is cut off; a finished one between the two bounds is refused by `BodyLimitMiddleware`."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. `head_seconds` is how long it may take over a request's head."""
+
+    head_seconds = HEAD_SECONDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._received = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._timer is not None:  # the head is not complete yet
+            self._received += len(data)
+            if self._received > MAX_HEAD_BYTES:
+                self._refuse(HeadersTooLarge("The request's headers are too large; send fewer or shorter ones."))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._timer is None:
+            self._start()
+
+    def on_headers_complete(self) -> None:
+        self._stop()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(RequestError("The request is not valid HTTP/1.1.", code="invalid_http"))
+
+    def _start(self) -> None:
+        self._received = 0
+        self._timer = self.loop.call_later(self.head_seconds, self._too_slow)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        if self._received:
+            self._refuse(RequestTimeout("The request's headers did not arrive in time; send it again."))
+        else:
+            self._stop()
+            self.transport.close()
+
+    def _refuse(self, error: GatewayError) -> None:
+        self._stop()
+        if self.transport.is_closing():
+            return
+        body = json.dumps(error.body())
+        head = (
+            f"HTTP/1.1 {error.status} {_REASONS.get(error.status, 'Error')}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nx-gateway-version: {__version__}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+_REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
