@@ -57,9 +57,12 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Loaded:
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        text = data.decode("utf-8-sig", "strict" if len(data) <= MAX_BYTES else "replace")
     except OSError as error:
         raise ConfigError([f"{name}: cannot be read: {error.strerror or 'unknown reason'}"]) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{name}: is larger than {MAX_BYTES} bytes"])
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError([f"{name}: is not UTF-8 text"]) from error
     return _loaded(parse(text), name, (Path(path),), environ)

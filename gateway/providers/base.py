@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from gateway.config.secret import Secret
-from gateway.errors import UpstreamError, UpstreamInvalidResponse, UpstreamRateLimited, UpstreamRejected
+from gateway.errors import (
+    UpstreamError,
+)
 from gateway.types import Call, Delta, FinishReason, HttpRequest
-from gateway.wire import json
 
 JSON_HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 
@@ -102,7 +103,11 @@ class Translator(Protocol):
     """A provider's language, bound to one deployment."""
 
     def request(self, call: Call) -> HttpRequest:
-        """The HTTP request that asks for `call`."""
+        """The HTTP request that asks for `call`.
+
+        Raises:
+            RequestError: a value this provider cannot be asked for; `param` names it.
+        """
         ...
 
     def answer(self, call: Call, body: bytes) -> list[Delta]:
@@ -145,97 +150,12 @@ class Provider:
     authorizer: Callable[[Target], Authorizer] | None = None
     options: tuple[str, ...] = ()
     """Names of the settings it reads from `Target.options`; any other is a configuration error."""
+    credentials: tuple[str, ...] = ()
+    """Names of settings that stand in for a key."""
     option_env: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Environment variables that stand in for settings left out, as the vendor's own tools read them."""
-
-
-def parse_object(body: bytes, provider: str) -> dict[str, Any]:
-    """A JSON object from a provider's bytes.
-
-    Raises:
-        UpstreamInvalidResponse: anything else.
-    """
-    try:
-        value = json.loads(body)
-    except json.JSONDecodeError as error:
-        raise invalid_response(provider, "its answer is not JSON") from error
-    if not isinstance(value, dict):
-        raise invalid_response(provider, "its answer is not a JSON object")
-    return value
-
-
-def invalid_response(provider: str, what: str) -> UpstreamInvalidResponse:
-    """The error for bytes that are not the provider's language; `what` completes "…: <what>"."""
-    return UpstreamInvalidResponse(f"The provider {provider} sent an answer the gateway cannot read: {what}.")
 
 
 def finish(reasons: Mapping[str, FinishReason], reason: str | None) -> FinishReason:
     """A provider's finish reason as one of the three of a text completion; an unknown one is `stop`."""
     return reasons.get(reason or "", "stop")
-
-
-_ABOUT_THE_REQUEST = frozenset({400, 404, 413, 422})
-_MAX_MESSAGE = 1000
-
-
-def error_from(
-    provider: str, status: int, headers: Mapping[str, str], message: str | None, param: str | None = None
-) -> UpstreamError:
-    """The error of a provider's non-2xx answer, by its status.
-
-    400, 404, 413 and 422 are about the request: status and message reach the client. 429 keeps its `retry-after`.
-    401, 402 and 403 are about the operator's account: the client learns only that the provider refused the gateway.
-    """
-    said = f": {' '.join(message.split())[:_MAX_MESSAGE]}" if message else "."
-    if status in _ABOUT_THE_REQUEST:
-        return UpstreamRejected(f"The provider {provider} refused the request{said}", status=status, param=param)
-    if status == 429:
-        retry = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
-        return UpstreamRateLimited(f"The provider {provider} is limiting requests; try again later.", headers=retry)
-    if status in (401, 402, 403):
-        return UpstreamError(
-            f"The provider {provider} did not accept the gateway's credentials (HTTP {status}); "
-            "the operator must check this deployment's key and account."
-        )
-    return UpstreamError(f"The provider {provider} failed with HTTP {status}; try again later.")
-
-
-def message_in(body: bytes) -> tuple[str | None, str | None]:
-    """The message and the parameter of an error body in one of the usual shapes.
-
-    Read are `{"error": {"message", "param"}}`, `{"error": "…"}`, `{"message": "…"}`, `{"detail": "…"}`,
-    `{"errors": [{"message"}]}` (Cloudflare, IBM) and a validator's `{"detail": [{"loc", "msg"}]}` (FastAPI: Mistral,
-    DeepInfra), which Mistral also puts inside `message`.
-    """
-    try:
-        value = json.loads(body)
-    except json.JSONDecodeError:
-        return None, None
-    if isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, dict):
-        return None, None
-    errors = value.get("errors")
-    error = errors[0] if isinstance(errors, list) and errors else value.get("error", value)
-    if isinstance(error, str):
-        return error, None
-    if not isinstance(error, dict):
-        return None, None
-    message = error.get("message") or error.get("detail")
-    if isinstance(message, dict):
-        message = message.get("detail")
-    if isinstance(message, list):
-        return _validation(message)
-    param = error.get("param")
-    return message if isinstance(message, str) else None, param if isinstance(param, str) else None
-
-
-def _validation(faults: list[Any]) -> tuple[str | None, str | None]:
-    """A validator's first fault. Only place and words are read: its other keys repeat what the client sent."""
-    first = faults[0] if faults else None
-    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
-        return None, None
-    place = first.get("loc")
-    names = [part for part in place if isinstance(part, str) and part != "body"] if isinstance(place, list) else []
-    param = names[0] if names else None
-    return (f"{param}: {first['msg']}" if param else first["msg"]), param

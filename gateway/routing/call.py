@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from gateway.exchange import Exchange
 from gateway.ledger import tokens
-from gateway.providers.base import invalid_response
+from gateway.providers.failures import invalid_response
 from gateway.providers.translation import Placed, Translation
 from gateway.routing.deployments import Bound, within
 from gateway.routing.upstream import Upstream, UpstreamResponse

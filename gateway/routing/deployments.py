@@ -151,7 +151,8 @@ def _faults(deployment: Deployment, over: Mapping[str, str]) -> list[tuple[tuple
     if provider.needs_base and not _base(deployment, provider, over):
         wanted = " or ".join(("api_base", *provider.base_env))
         found.append(((params, "api_base"), f"{provider.name} needs the server's address: set {wanted}"))
-    if not (provider.keyless or provider.authorizer or deployment.api_base or _key(deployment, provider, over)):
+    keyed = provider.keyless or provider.authorizer or set(provider.credentials) & deployment.options.keys()
+    if not (keyed or deployment.api_base or _key(deployment, provider, over)):
         wanted = " or ".join(("api_key", *provider.key_env))
         found.append(((params, "api_key"), f"{provider.name} needs a key: set {wanted}"))
     found += [

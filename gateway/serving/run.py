@@ -18,31 +18,43 @@ KEEP_ALIVE_SECONDS = 75
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens, and at which port."""
+    """Tells when it accepts connections."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._listening = listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._listening(self.servers[0].sockets[0].getsockname()[1])
+            self._listening()
 
 
-def check_host(found: Loaded, host: str) -> None:
-    """Refuse to serve other machines without a key.
+def bind(found: Loaded, host: str, port: int) -> socket.socket:
+    """A socket bound to `host` and `port` (0: any free one).
 
     Raises:
-        ConfigError: no master key, and `host` is not a loopback address.
+        ConfigError: the address cannot be had, or other machines would be served without a key.
     """
     if found.settings.general.master_key is None and not _is_loopback(host):
         raise ConfigError(
             [
-                f"{found.source.name}: serving on {host} needs general_settings.master_key; without one the gateway "
-                "serves 127.0.0.1 only"
+                f"{found.source.name}: serving on {host} needs general_settings.master_key; "
+                "without one the gateway serves its own machine only (--host 127.0.0.1)"
             ]
         )
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, proto)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            [f"cannot listen on {host} port {port}: {reason}; choose another --host or --port"]
+        ) from error
+    bound.set_inheritable(True)
+    return bound
 
 
 def _is_loopback(host: str) -> bool:
@@ -52,23 +64,18 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def run(
-    config: Path | None, found: Loaded, host: str, port: int, workers: int, listening: Callable[[int], None]
-) -> int:
-    """Serve until a signal; the exit status.
+def run(config: Path | None, found: Loaded, bound: socket.socket, workers: int, listening: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT, then let running requests finish within `shutdown_timeout`; the exit status.
 
     Args:
         config: the file every worker loads, or None for the built-in configuration.
         found: the same, loaded and found good.
-        host: address to bind to.
-        port: port to bind to; 0 for any free one.
+        bound: the socket to listen on.
         workers: processes that serve.
-        listening: called with the port once connections are accepted.
+        listening: called once connections are accepted.
     """
     settings = uvicorn.Config(
         Worker(config),
-        host=host,
-        port=port,
         workers=workers,
         loop="uvloop",
         http=Protocol,
@@ -80,15 +87,14 @@ def run(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(found.settings.general.shutdown_timeout)),
     )
-    if workers == 1:
-        server = _Server(settings, listening)
-        try:
-            server.run()
-        except KeyboardInterrupt:
-            return 0  # uvicorn has drained and raises the signal again
-        return 0 if server.started else 1
-    bound = settings.bind_socket()
-    supervisor = Multiprocess(settings, sockets=[bound])
-    listening(bound.getsockname()[1])
-    supervisor.run()
-    return 0
+    if workers > 1:
+        supervisor = Multiprocess(settings, sockets=[bound])
+        listening()
+        supervisor.run()
+        return 0
+    server = _Server(settings, listening)
+    try:
+        server.run(sockets=[bound])
+    except KeyboardInterrupt:
+        return 0  # uvicorn has drained already and passes the interrupt on
+    return 0 if server.started else 1

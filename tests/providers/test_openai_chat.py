@@ -190,4 +190,4 @@ def test_a_status_says_whose_fault_it_was(status, cls, shown, seen):
     assert type(error) is cls
     assert error.status == shown
     assert ("what they said" in error.message) == seen
-    assert (error.headers.get("retry-after") == "7") == (status == 429)
+    assert (error.headers.get("retry-after") == "7") == (status == 429 or status >= 500)

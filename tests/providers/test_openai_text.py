@@ -185,6 +185,10 @@ def test_vllm_leaves_out_alternatives_and_sends_null_for_them():
     assert logprobs(bare) == (TokenLogprob("a", None),)
 
 
+def test_a_chunk_with_one_token_may_bring_its_logprob_as_a_bare_number():
+    assert logprobs(streamed(chunk(choices=[choice(" a", "stop", logprobs=-0.5)]))) == (TokenLogprob(" a", -0.5),)
+
+
 @pytest.mark.parametrize("chunks", [[], [chunk(choices=[choice("a")])], [b"data: [DONE]\n\n"]])
 def test_a_stream_cut_before_its_end_is_an_error(chunks):
     with pytest.raises(UpstreamConnectionError):

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from gateway.errors import UpstreamError
 from gateway.providers.anthropic import request, response
 from gateway.providers.anthropic.stream import Decoder
-from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target, message_in
+from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target
+from gateway.providers.failures import message_in
 from gateway.types import Call, Delta, HttpRequest
 from gateway.wire import json
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.errors import UpstreamError, UpstreamTimeout
-from gateway.providers.base import error_from, finish, invalid_response, parse_object
+from gateway.errors import UpstreamError
+from gateway.providers.base import finish
+from gateway.providers.failures import error_from, invalid_response, parse_object
 from gateway.types import Delta, FinishReason, Opening, Usage
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -117,12 +118,10 @@ def reported(provider: str, error: Any) -> UpstreamError:
 
 
 def failure(provider: str, status: int, headers: Mapping[str, str], message: str | None) -> UpstreamError:
-    """The error of a non-2xx status; 504 is Anthropic's `timeout_error`.
+    """The error of a non-2xx status.
 
     Newer models refuse sampling parameters that older ones take: `param` says which, under the client's name.
     """
-    if status == 504:
-        return UpstreamTimeout(f"The provider {provider} did not finish in time; ask for less, or stream the answer.")
     named = _PARAMETER.match(message or "")
     param = named[1].replace("stop_sequences", "stop") if named else None
     return error_from(provider, status, headers, message, param)

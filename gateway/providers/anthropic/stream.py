@@ -5,7 +5,8 @@ from typing import Any
 
 from gateway.errors import UpstreamConnectionError
 from gateway.providers.anthropic import response
-from gateway.providers.base import finish, invalid_response, parse_object
+from gateway.providers.base import finish
+from gateway.providers.failures import invalid_response, parse_object
 from gateway.types import Delta
 from gateway.wire import sse
 

@@ -8,7 +8,7 @@ the chunk without choices that opens a stream with them. A prompt that the filte
 from collections.abc import Mapping
 
 from gateway.errors import UpstreamError, UpstreamRejected
-from gateway.providers.base import error_from, message_in
+from gateway.providers.failures import error_from, message_in
 from gateway.wire import json
 
 CONTENT_FILTER = "content_filter"

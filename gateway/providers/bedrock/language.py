@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target, message_in
+from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target
 from gateway.providers.bedrock import request, response
 from gateway.providers.bedrock.stream import Decoder
+from gateway.providers.failures import message_in
 from gateway.types import Call, Delta, HttpRequest
 from gateway.wire import json
 

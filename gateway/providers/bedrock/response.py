@@ -6,8 +6,9 @@ Shapes: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.errors import UpstreamError, UpstreamTimeout
-from gateway.providers.base import error_from, finish, invalid_response, parse_object
+from gateway.errors import UpstreamError
+from gateway.providers.base import finish
+from gateway.providers.failures import error_from, invalid_response, parse_object
 from gateway.types import Delta, FinishReason, Usage
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -118,6 +119,4 @@ def failure(
     """
     bare = name.split(":", 1)[0].rsplit("#", 1)[-1]
     status = _STATUSES.get(bare[:1].lower() + bare[1:], status)
-    if status in (408, 504):
-        return UpstreamTimeout(f"The provider {provider} did not finish in time; ask for less, or stream the answer.")
     return error_from(provider, status, headers or {}, message)

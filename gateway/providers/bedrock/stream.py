@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import UpstreamConnectionError
-from gateway.providers.base import finish, invalid_response, message_in, parse_object
+from gateway.providers.base import finish
 from gateway.providers.bedrock import eventstream, response
+from gateway.providers.failures import invalid_response, message_in, parse_object
 from gateway.types import Delta, Usage
 
 

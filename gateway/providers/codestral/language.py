@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import Level, StreamDecoder, Support, Target, error_from, message_in
+from gateway.providers.base import Level, StreamDecoder, Support, Target
 from gateway.providers.codestral import request
+from gateway.providers.failures import error_from, message_in
 from gateway.providers.openai_chat import response
 from gateway.providers.openai_chat.language import bearer_headers
 from gateway.providers.openai_chat.stream import Decoder

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import Level, StreamDecoder, Support, Target, error_from, message_in
+from gateway.providers.base import Level, StreamDecoder, Support, Target
 from gateway.providers.cohere import request, response
 from gateway.providers.cohere.stream import Decoder
+from gateway.providers.failures import error_from, message_in
 from gateway.providers.openai_chat.language import bearer_headers
 from gateway.types import Call, Delta, HttpRequest
 from gateway.wire import json

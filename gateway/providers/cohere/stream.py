@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.providers.base import finish, invalid_response, parse_object
+from gateway.providers.base import finish
 from gateway.providers.cohere import response
-from gateway.providers.openai_chat.stream import cut
+from gateway.providers.failures import cut, invalid_response, parse_object
 from gateway.types import Delta, Opening, Usage
 from gateway.wire import sse
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target, error_from, message_in
+from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target
+from gateway.providers.failures import error_from, message_in
 from gateway.providers.gemini import request, response
 from gateway.providers.gemini.stream import Decoder
 from gateway.types import Call, Delta, HttpRequest

@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.providers.base import finish, invalid_response, parse_object
+from gateway.providers.base import finish
+from gateway.providers.failures import invalid_response, parse_object
 from gateway.types import Delta, FinishReason, Opening, TokenLogprob, Usage
 from gateway.wire import json
 

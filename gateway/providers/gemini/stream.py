@@ -4,14 +4,14 @@ import re
 from typing import Any
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import finish, invalid_response
+from gateway.providers.base import finish
+from gateway.providers.failures import cut, invalid_response, reported
 from gateway.providers.gemini import response
-from gateway.providers.openai_chat.stream import cut, in_stream_error
 from gateway.types import Delta, FinishReason, Usage
 from gateway.wire import json, sse
 
 _TAIL_BYTES = 16 * 1024
-_BARE = re.compile(rb"^[\[{][\s\S]*\Z", re.MULTILINE)
+_BARE = re.compile(rb"\n([\[{].*)\Z", re.DOTALL)
 
 
 class Decoder:
@@ -28,7 +28,7 @@ class Decoder:
         self._sse = sse.Decoder()
         self._usage: Usage | None = None
         self._opened = False
-        self._tail = b""
+        self._tail = b"\n"  # so that the start of the body is the start of a line
 
     def feed(self, data: bytes) -> list[Delta]:
         try:
@@ -52,7 +52,7 @@ class Decoder:
 
     def _chunk(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:
         if chunk.get("error"):
-            raise in_stream_error(self._provider, chunk["error"])
+            raise reported(self._provider, chunk["error"])
         self._usage = response.usage(chunk.get("usageMetadata")) or self._usage
         if not self._opened and (chunk.get("responseId") or chunk.get("modelVersion")):
             self._opened = True
@@ -87,11 +87,11 @@ class Decoder:
         if bare is None:
             return None
         try:
-            value = json.loads(bare[0])
+            value = json.loads(bare[1])
         except json.JSONDecodeError:
             return None
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, dict) and value.get("error"):
-            return in_stream_error(self._provider, value["error"])
+            return reported(self._provider, value["error"])
         return None

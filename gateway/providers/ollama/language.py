@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import Level, StreamDecoder, Support, Target, error_from, message_in
+from gateway.providers.base import Level, StreamDecoder, Support, Target
+from gateway.providers.failures import error_from, message_in
 from gateway.providers.ollama import request, response
 from gateway.providers.ollama.stream import Decoder
 from gateway.providers.openai_chat.language import bearer_headers

@@ -47,7 +47,7 @@ def chat(call: Call, target: Target) -> dict[str, Any]:
 
 
 def _finish(sent: dict[str, Any], call: Call, target: Target) -> dict[str, Any]:
-    """`sent` with what both endpoints share. The operator's settings (`num_ctx`, `keep_alive`) go before the client's."""
+    """`sent` with what both share; the operator's settings (`num_ctx`, `keep_alive`) go before the client's."""
     sent["stream"] = call.stream  # left out, it means true
     if call.logprobs is not None:
         sent["logprobs"] = True

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import UpstreamError, UpstreamRejected
-from gateway.providers.base import error_from, finish, invalid_response, parse_object
+from gateway.providers.base import finish
+from gateway.providers.failures import error_from, invalid_response, parse_object
 from gateway.types import Delta, FinishReason, Opening, TokenLogprob, Usage
 
 FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}

@@ -3,9 +3,8 @@
 from typing import Any
 
 from gateway.errors import UpstreamInvalidResponse
-from gateway.providers.base import invalid_response, parse_object
+from gateway.providers.failures import cut, invalid_response, parse_object
 from gateway.providers.ollama import response
-from gateway.providers.openai_chat.stream import cut
 from gateway.types import Delta, Usage
 
 MAX_LINE_BYTES = 16 * 1024 * 1024

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target, error_from, message_in
+from gateway.providers.base import JSON_HEADERS, Level, StreamDecoder, Support, Target
+from gateway.providers.failures import error_from, message_in
 from gateway.providers.openai_chat import request, response
 from gateway.providers.openai_chat.request import Dialect
 from gateway.providers.openai_chat.stream import Decoder

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import error_from, finish, invalid_response, parse_object
+from gateway.providers.base import finish
+from gateway.providers.failures import error_from, invalid_response, parse_object, reported
 from gateway.types import Delta, FinishReason, Opening, TokenLogprob, Usage
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -49,7 +50,9 @@ def parse(body: bytes, provider: str) -> list[Delta]:
         raise invalid_response(provider, "it has no choices")
     deltas = [_choice(choice, position, provider) for position, choice in enumerate(choices)]
     deltas.sort(key=lambda delta: delta.index)
-    deltas.append(Delta(usage=usage(answer.get("usage")), opening=opening(answer)))
+    # llama.cpp, told by its timings, counts only one of several choices: better to count than to believe that
+    counted = None if len(deltas) > 1 and "timings" in answer else usage(answer.get("usage"))
+    deltas.append(Delta(usage=counted, opening=opening(answer)))
     return deltas
 
 
@@ -59,10 +62,7 @@ def _reported(answer: Mapping[str, Any], provider: str) -> UpstreamError | None:
     first = choices[0] if isinstance(choices, list) and choices else None
     error = answer.get("error") or (first.get("error") if isinstance(first, dict) else None)
     if error:
-        said = error if isinstance(error, dict) else {"message": error}
-        code, message = said.get("code"), said.get("message")
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        return error_from(provider, status, {}, message if isinstance(message, str) else None)
+        return reported(provider, error)
     outcome = answer.get("base_resp")
     if isinstance(outcome, dict) and outcome.get("status_code"):
         status, message = _MINIMAX_STATUS.get(outcome["status_code"], 500), outcome.get("status_msg")
@@ -170,7 +170,7 @@ def logprobs(value: Any, text: str = "") -> tuple[TokenLogprob, ...] | None:
         TokenLogprob(
             token=entry["token"],
             logprob=entry["logprob"],
-            raw=bytes(entry["bytes"]) if entry.get("bytes") is not None else None,
+            raw=bytes([*entry["bytes"]]) if entry.get("bytes") is not None else None,
             top=tuple((top["token"], top["logprob"]) for top in entry.get("top_logprobs") or ()),
         )
         for entry in content

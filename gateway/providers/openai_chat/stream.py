@@ -4,13 +4,12 @@ Chat and text completions stream alike: server-sent events of chunks with choice
 holds differs, so the decoder takes the function that reads it.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.errors import UpstreamConnectionError, UpstreamError
-from gateway.providers.base import error_from, finish, invalid_response, parse_object
+from gateway.providers.base import finish
+from gateway.providers.failures import cut, invalid_response, parse_object, reported
 from gateway.providers.openai_chat import response
 from gateway.types import Delta, FinishReason, Usage
 from gateway.wire import sse
@@ -68,9 +67,9 @@ class Decoder:
 
     def _chunk(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:
         if chunk.get("error"):
-            raise in_stream_error(self._provider, chunk["error"])
+            raise reported(self._provider, chunk["error"])
         if chunk.get("object") == "error":  # vLLM before 0.10
-            raise in_stream_error(self._provider, chunk)
+            raise reported(self._provider, chunk)
         try:
             self._count(chunk)
             if not self._opened and chunk.get("id"):
@@ -84,7 +83,7 @@ class Decoder:
             raise invalid_response(self._provider, "a chunk of its stream has another shape") from error
 
     def _count(self, chunk: Mapping[str, Any]) -> None:
-        counted = response.usage(chunk.get("usage")) or _groq_usage(chunk)
+        counted = response.usage(chunk.get("usage")) or _groq_usage(chunk) or _moonshot_usage(chunk)
         if counted is None:
             return
         if self._several and self._usage and "timings" in chunk:
@@ -107,16 +106,6 @@ def _groq_usage(chunk: Mapping[str, Any]) -> Usage | None:
     return response.usage(groq.get("usage")) if isinstance(groq, Mapping) else None
 
 
-def in_stream_error(provider: str, error: Any) -> UpstreamError:
-    """The error a provider reports inside a 200 stream, by its `code` or `status` where one is an HTTP status."""
-    if not isinstance(error, Mapping):
-        return error_from(provider, 500, {}, str(error))
-    said = (str(error.get("code")), str(error.get("status")))
-    status = next((int(value) for value in said if re.fullmatch("[45][0-9][0-9]", value)), 500)
-    message = error.get("message")
-    return error_from(provider, status, {}, message if isinstance(message, str) else None)
-
-
-def cut(provider: str) -> UpstreamError:
-    """The error for a stream that ended before its answer did."""
-    return UpstreamConnectionError(f"The provider {provider} ended its stream before the answer was complete.")
+def _moonshot_usage(chunk: Mapping[str, Any]) -> Usage | None:
+    """Moonshot counts inside a choice."""
+    return next((response.usage(choice["usage"]) for choice in chunk.get("choices") or () if choice.get("usage")), None)

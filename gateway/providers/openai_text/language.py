@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from gateway.errors import UpstreamError
-from gateway.providers.base import Level, StreamDecoder, Support, Target, error_from, message_in
+from gateway.providers.base import Level, StreamDecoder, Support, Target
+from gateway.providers.failures import error_from, message_in
 from gateway.providers.openai_chat.language import BASE_URL, bearer_headers
 from gateway.providers.openai_text import request, response, stream
 from gateway.providers.openai_text.request import Dialect

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.providers.base import finish, invalid_response, parse_object
+from gateway.providers.base import finish
+from gateway.providers.failures import invalid_response, parse_object
 from gateway.providers.openai_chat import response as chat
 from gateway.types import Call, Delta, FinishReason, TokenLogprob, Usage
 

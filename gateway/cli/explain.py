@@ -1,0 +1,51 @@
+"""`gateway explain`: the route and the translation a request would get, calling nobody."""
+
+from typing import Any
+
+from gateway.config.load import Loaded
+from gateway.ledger import tokens
+from gateway.providers.translation import Translation, translate
+from gateway.routing.deployments import Bound, Catalogue
+from gateway.types import Call
+from gateway.wire import completions, json
+
+
+def explain(found: Loaded, model: str, text: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What would happen to a completion of `text` by `model`; no secret is in it.
+
+    Raises:
+        GatewayError: what the client would be told instead of an answer.
+    """
+    bound = Catalogue(found.settings, found.source).find(model)[0]
+    request = completions.read({**parameters, "model": model, "prompt": text})
+    request = completions.with_defaults(request, bound.defaults)
+    translation = translate(request, bound.shape)
+    encoding = tokens.encoding_for(bound.model)
+    return {
+        "model": model,
+        "deployment": bound.id,
+        "provider": bound.provider,
+        "provider_model": bound.model,
+        "prompt_tokens": tokens.estimate(text, encoding),
+        "prompt_tokens_estimated": encoding is None,
+        "policies": [],
+        "dropped_params": list(translation.dropped),
+        "done_by_the_gateway": _by_us(translation),
+        "calls": [_call(placed.call, bound) for placed in translation.calls],
+    }
+
+
+def _by_us(translation: Translation) -> list[str]:
+    done = []
+    if translation.echo is not None:
+        done.append("echo")
+    if translation.best_of is not None:
+        done.append("best_of")
+    if len(translation.calls) > translation.prompts:
+        done.append("n")
+    return done
+
+
+def _call(call: Call, bound: Bound) -> dict[str, Any]:
+    request = bound.translator.request(call)
+    return {"method": request.method, "url": request.url, "body": json.loads(request.body)}

@@ -1,0 +1,163 @@
+"""The command line (contract §7)."""
+
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gateway.cli import banner, output
+from gateway.cli.explain import explain as explanation
+from gateway.config.load import Loaded
+from gateway.errors import ConfigError, GatewayError
+from gateway.routing.deployments import Catalogue
+from gateway.serving import run as serving
+from gateway.serving.worker import loaded
+from gateway.version import __version__
+from gateway.wire import json
+
+app = typer.Typer(
+    name="gateway",
+    help="A guardrail and logging gateway for LLM completions.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Configuration (YAML); without one, the built-in demo model."),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen on; others than loopback need a master key.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")]
+WorkersOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that serve.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON, also at a terminal.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def default(
+    context: typer.Context,
+    config: ConfigOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 4000,
+    workers: WorkersOption = 1,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    """Without a command: serve."""
+    if context.invoked_subcommand is None:
+        serve(config, host, port, workers)
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 4000,
+    workers: WorkersOption = 1,
+) -> None:
+    """Serve the gateway until SIGTERM; SIGHUP and changes of the file reload the configuration."""
+    found = _loaded(config)
+    output.warnings(found.settings.warnings)
+    try:
+        bound = serving.bind(found, host, port)
+    except ConfigError as error:
+        _fail(error)
+    real_port = bound.getsockname()[1]
+    builtin = config is None
+    status = serving.run(
+        config, found, bound, workers, lambda: banner.show(found, host, real_port, workers, builtin_config=builtin)
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Validate a configuration: every fault with its file, line and path; exit status 1 when there is one."""
+    found = _loaded(config)
+    rows = [(d.alias, d.provider, d.model, d.id) for d in found.settings.deployments]
+    if output.wants_json(as_json):
+        keys = ("alias", "provider", "model", "deployment")
+        output.as_json(
+            {
+                "ok": True,
+                "config": found.source.name,
+                "deployments": [dict(zip(keys, row, strict=True)) for row in rows],
+                "warnings": list(found.settings.warnings),
+            }
+        )
+        return
+    output.warnings(found.settings.warnings)
+    output.table("", ("ALIAS", "PROVIDER", "MODEL", "DEPLOYMENT"), rows)
+    output.out.print(f"[green]ok[/green]  {found.source.name}", highlight=False)
+
+
+@app.command()
+def explain(
+    text: Annotated[str, typer.Argument(help="The prompt.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="The alias a client would ask for.")],
+    config: ConfigOption = None,
+    stage: Annotated[str, typer.Option(help="Only input can be explained: output needs an answer.")] = "input",
+    param: Annotated[list[str], typer.Option("--param", "-p", metavar="NAME=JSON", help="A parameter, n=2.")] = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Show which route and translation a request would get, calling nobody."""
+    if stage != "input":
+        raise typer.BadParameter("only input can be explained without calling a provider", param_hint="--stage")
+    found = _loaded(config)
+    try:
+        said = explanation(found, model, text, dict(map(_parameter, param)))
+    except GatewayError as error:
+        if output.wants_json(as_json):
+            output.as_json({"status": error.status, **error.body()})
+        else:
+            output.err.print(f"refused with {error.status} {error.code}: {error.message}", markup=False)
+        raise typer.Exit(1) from error
+    if output.wants_json(as_json):
+        output.as_json(said)
+        return
+    calls = said.pop("calls")
+    output.pairs(
+        {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in said.items()}
+    )
+    for call in calls:
+        output.out.print(f"\n{call['method']} {call['url']}", markup=False, highlight=False)
+        output.out.print_json(data=call["body"])
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """`n=2` as a name and a JSON value; what is not JSON is a string."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter("write NAME=VALUE", param_hint="--param")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _loaded(config: Path | None) -> Loaded:
+    """The configuration, with every fault that any floor finds; exits with 1 when there is one."""
+    try:
+        found = loaded(config)
+        Catalogue(found.settings, found.source)
+    except ConfigError as error:
+        _fail(error)
+    return found
+
+
+def _fail(error: ConfigError) -> NoReturn:
+    output.faults(error)
+    raise typer.Exit(1) from error
+
+
+def main() -> None:
+    """The console script."""
+    app()
