@@ -117,7 +117,7 @@ def _models(catalogue: Catalogue) -> tuple[bool, str]:
 async def _http_error(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405 in the form of every other error."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    path, method = request.url.path, request.method
+    path, method = request.scope["path"], request.method
     known: RequestError = RouteNotFound(
         f"There is no endpoint at {path[:120]}; text completions are asked for with POST /v1/completions."
     )

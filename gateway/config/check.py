@@ -38,13 +38,14 @@ def routes(router: RouterSettings, deployments: Sequence[Named], given: Given) -
     """Names in fallbacks and aliases of groups that no deployment has, and chains of fallbacks that end nowhere.
 
     A fallback may name an alias, one that a wildcard serves, a further name of an alias, or a deployment's id, as in
-    LiteLLM. `given` says where each setting stands.
+    LiteLLM; a further name stands for an alias of `model_list` itself. `given` says where each setting stands.
     """
-    names = {deployment.alias for deployment in deployments} | router.model_group_alias.keys()
+    aliases = {deployment.alias for deployment in deployments}
+    names = aliases | router.model_group_alias.keys()
     targets = names | {deployment.id for deployment in deployments}
     for name, group in router.model_group_alias.items():
-        if not _served(group, names):
-            yield (*given["model_group_alias"][1], name), _nowhere(group, names)
+        if group not in aliases:
+            yield (*given["model_group_alias"][1], name), _nowhere(group, aliases)
     for index, target in enumerate(router.default_fallbacks):
         if not _served(target, targets):
             yield (*given["default_fallbacks"][1], index), _nowhere(target, targets)

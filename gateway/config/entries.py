@@ -9,7 +9,7 @@ from typing import Any
 from gateway.config import litellm
 from gateway.config.check import Named
 from gateway.config.document import scalar
-from gateway.config.model import Defaults, Deployment
+from gateway.config.model import PRICES, Defaults, Deployment
 from gateway.config.options import OPTIONS, is_option
 from gateway.config.reader import Given, Reader
 from gateway.config.references import Resolved
@@ -20,13 +20,7 @@ PARAMS = "litellm_params"
 PARAMS_TOO = "params"
 """The two names of one key."""
 
-_PRICES = (
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "cache_read_input_token_cost",
-    "cache_creation_input_token_cost",
-)
-_IN_INFO = ("id", "base_model", "max_input_tokens", *_PRICES)
+_IN_INFO = ("id", "base_model", "max_input_tokens", *PRICES)
 _LIMITS = ("rpm", "tpm", "weight", "order")
 """LiteLLM reads these beside `litellm_params` too."""
 _NOT_PARAMS = frozenset({"id", "alias", "provider", "model", "defaults", "options", "path"})

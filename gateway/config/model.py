@@ -32,6 +32,15 @@ EndUserSource = Literal["header", "user", "metadata.user_id", "safety_identifier
 Compat = Literal["litellm", "openinference", "langfuse", "mlflow"]
 
 
+PRICES = (
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+)
+"""The fields of a deployment that override the catalogue's prices."""
+
+
 class Defaults(Strict):
     """Request parameters a deployment fills in where the client leaves them out (LiteLLM's `litellm_params`)."""
 

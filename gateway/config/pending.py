@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.config.model import Deployment, Settings
+from gateway.config.model import PRICES, Deployment, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ def _any(test: Callable[[Deployment], Any]) -> Callable[[Settings], bool]:
     return lambda settings: any(test(deployment) for deployment in settings.deployments)
 
 
+def _given(name: str) -> Callable[[Deployment], bool]:
+    return lambda deployment: getattr(deployment, name) is not None
+
+
 _ONE_ATTEMPT = "not applied by this version: each request gets one attempt at one deployment"
 
 PENDING: tuple[Row, ...] = (
@@ -39,6 +43,8 @@ PENDING: tuple[Row, ...] = (
     Row("end_users.default_budget", _differs("end_users", "default_budget", None), "not enforced by this version"),
     Row("end_users.pseudonymize", _differs("end_users", "pseudonymize", False), "not applied by this version"),
     Row("telemetry.otlp_endpoint", _differs("telemetry", "otlp_endpoint", None), "nothing is sent by this version"),
+    Row("telemetry.otlp_protocol", _set("telemetry", "otlp_protocol"), "nothing is sent by this version"),
+    Row("telemetry.service_name", _set("telemetry", "service_name"), "no spans are made by this version"),
     Row("telemetry.sample_ratio", _differs("telemetry", "sample_ratio", 1.0), "no spans are made by this version"),
     Row("telemetry.capture_content", _differs("telemetry", "capture_content", "none"), "not applied by this version"),
     Row("telemetry.compat", _differs("telemetry", "compat", ()), "not applied by this version"),
@@ -54,8 +60,16 @@ PENDING: tuple[Row, ...] = (
         _any(lambda d: d.max_parallel_requests),
         "not enforced by this version",
     ),
+    *(
+        Row(f"model_list[].litellm_params.{name}", _any(_given(name)), "no costs are counted by this version")
+        for name in PRICES
+    ),
+    Row(
+        "model_list[].model_info.max_input_tokens",
+        _any(lambda d: d.max_input_tokens),
+        "not enforced by this version",
+    ),
     Row("router_settings.routing_strategy", _set("router", "routing_strategy"), "not applied by this version"),
-    Row("router_settings.model_group_alias", _set("router", "model_group_alias"), "not applied by this version"),
     Row("router_settings.num_retries", _set("router", "num_retries"), _ONE_ATTEMPT),
     Row("router_settings.allowed_fails", _set("router", "allowed_fails"), _ONE_ATTEMPT),
     Row("router_settings.cooldown_time", _set("router", "cooldown_time"), _ONE_ATTEMPT),

@@ -68,6 +68,7 @@ class Completions:
     ) -> AsyncIterator[Delta]:
         """`deltas` after the choosing, the filters and the echo, in this order."""
         if not translation.calls:
+            exchange.provider, exchange.deployment, exchange.served_model = bound.provider, bound.id, bound.model
             exchange.usage = _uncalled(request, bound)
         deltas = choices.shaped(deltas, translation)
         for through in exchange.filters:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import Send
 
 from gateway.endpoints.leaving import ClientWatch
-from gateway.errors import GatewayError, Unavailable
+from gateway.errors import ClientDisconnected, GatewayError, Unavailable
 from gateway.exchange import Exchange
 from gateway.middleware.errors import internal
 from gateway.telemetry.logs import Logger
@@ -63,6 +63,8 @@ async def streamed(
             await _chunk(answer, first, exchange, send, with_usage)
             async for delta in deltas:
                 await _chunk(answer, delta, exchange, send, with_usage)
+    except ClientDisconnected:
+        raise
     except GatewayError as error:
         exchange.error = error
     except Exception:

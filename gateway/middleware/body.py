@@ -51,7 +51,7 @@ class BodyMiddleware:
         self.require_end_user = require_end_user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and paths.is_completion(scope["path"]):
+        if scope["type"] == "http" and paths.is_completion(paths.below_root(scope)):
             if scope["method"] != "POST":
                 raise MethodNotAllowed("Text completions are asked for with POST.", headers={"allow": "POST"})
             await self._read(scope, receive)
@@ -70,7 +70,7 @@ class BodyMiddleware:
         encoding = headers.first(scope, b"content-encoding")
         if encoding is not None:
             body = decompress(body, encoding, self.max_bytes)
-        request = completions.parse(body, paths.model_in(scope["path"]))
+        request = completions.parse(body, paths.model_in(paths.below_root(scope)))
         exchange.request = request
         exchange.timeout = _timeout(scope)
         exchange.session = _name(headers.first(scope, b"x-gateway-session"))

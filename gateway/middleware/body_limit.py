@@ -44,6 +44,6 @@ class BodyLimitMiddleware:
 
 
 def _length(value: bytes) -> int:
-    if not value.isdigit():
+    if not value.isdigit() or len(value) > 18:
         raise InvalidValue("The content-length header must be a number of bytes.", param="content-length")
     return int(value)

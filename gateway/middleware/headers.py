@@ -16,10 +16,18 @@ def first(scope: Any, *names: bytes) -> str | None:
     for wanted in names:
         for name, value in headers:
             if name == wanted:
-                text: str = value.decode("latin-1").strip()
+                text = _text(value).strip()
                 if text:
                     return text
     return None
+
+
+def _text(value: bytes) -> str:
+    """What clients send beyond ASCII is UTF-8 in practice; the standard's Latin-1 reads everything else."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,7 @@ from gateway import exchange as exchanges
 from gateway.config.secret import Secret
 from gateway.errors import AuthenticationError
 from gateway.middleware import headers
-from gateway.wire.paths import OPEN_PATHS
+from gateway.wire.paths import OPEN_PATHS, below_root
 
 
 class IdentityMiddleware:
@@ -21,7 +21,7 @@ class IdentityMiddleware:
         self.digest = _digest(master_key.reveal()) if master_key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not scope.get(exchanges.LOCAL_KEY):
+        if scope["type"] == "http" and not scope.get(exchanges.LOCAL_KEY) and below_root(scope) not in OPEN_PATHS:
             self._check(scope)
         await self.app(scope, receive, send)
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.errors import ClientDisconnected
 from gateway.exchange import SCOPE_KEY, Exchange
 from gateway.middleware import headers
 from gateway.telemetry import logs
@@ -34,7 +35,10 @@ class ScopeMiddleware:
                 exchange.status = message["status"]
                 exchange.started = True
                 message["headers"] = [*message.get("headers", ()), *headers.own(exchange)]
-            await send(message)
+            try:
+                await send(message)
+            except OSError as error:  # how a server tells that nobody listens any more (ASGI HTTP 2.4)
+                raise ClientDisconnected("The client left before its answer was complete.") from error
 
         try:
             await self.app(scope, receive, send_with_headers)

@@ -36,7 +36,7 @@ class Support:
     """What a provider does with each parameter of a text completion.
 
     `ranges` holds the provider's documented range where it is narrower than OpenAI's: values are clamped to it.
-    `max_stop` and `max_top_logprobs` are the provider's bounds. `text` is True for a native text-completion language:
+    `max_n`, `max_stop` and `max_top_logprobs` are the provider's bounds. `text` is True for a native text-completion language:
     it takes `prompt` as it is, with `echo` (when logprobs are asked for too), `best_of` and `suffix` as its levels say.
     `token_prompts` is True where the provider takes token ids. `extra` is True where it takes parameters OpenAI's API
     does not define (`top_k`, `min_p`, `guided_json`, …).
@@ -46,6 +46,7 @@ class Support:
     text: bool = False
     token_prompts: bool = False
     extra: bool = False
+    max_n: int = 128
     max_stop: int = 4
     max_top_logprobs: int = 20
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

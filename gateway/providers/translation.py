@@ -25,6 +25,18 @@ INFILL_PROMPT = (
 """The system message of `suffix: emulate`."""
 
 
+RESERVED = frozenset(
+    "messages input contents content system systemInstruction system_instruction instructions template context images "
+    "tools tool_choice tool_config toolConfig functions function_call documents prediction audio modalities store "
+    "background conversation previous_response_id web_search_options cachedContent cached_content "
+    "models route provider transforms plugins base_url api_key api_base headers extra_headers extra_body "
+    "max_completion_tokens max_new_tokens max_output_tokens maxOutputTokens num_predict n_predict "
+    "top_logprobs candidateCount num_return_sequences".split()
+)
+"""Extra parameters that no setting lets through: they carry text that no policy has read, choose another model or
+server, or go around a limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What the translation needs to know of a deployment.
@@ -162,16 +174,17 @@ def _judge(wanted: _Wanted, request: CompletionRequest) -> None:
             values[name] = min(max(values[name], low), high)
     if request.echo and request.logprobs is not None and support.level("echo") is not Level.NATIVE:
         wanted.refuse("echo", f"{shape.provider} gives no logprobs for the prompt, which echo with logprobs needs.")
-    if not (support.extra or shape.allow_extra):
-        for name in request.extra:
+    for name in request.extra:
+        if name in RESERVED or not (support.extra or shape.allow_extra):
             _refuse_extra(wanted, name)
 
 
 def _refuse_extra(wanted: _Wanted, name: str) -> None:
     if not wanted.shape.drop_params:
+        allowed = "." if name in RESERVED else ", or let the operator set extra_params: allow for this model."
         raise UnsupportedParameter(
-            f"{name[:80]} is not a parameter of text completions that {wanted.shape.provider} takes. Leave it out, or "
-            "let the operator set extra_params: allow for this model.",
+            f"{name[:80]} is not a parameter of text completions that {wanted.shape.provider} takes. Leave it out"
+            + allowed,
             param=name[:80],
         )
     extra = wanted.values["extra"]
@@ -214,20 +227,18 @@ def _echoes_natively(wanted: _Wanted, request: CompletionRequest, prompts: tuple
 
 
 def _place(prompts: tuple[Prompt, ...], per_prompt: int, values: Mapping[str, Any], shape: Shape) -> tuple[Placed, ...]:
-    """One call per prompt where the provider makes several choices at once, else one call per choice."""
-    together = per_prompt == 1 or shape.support.level("n") in (Level.NATIVE, Level.MAPPED)
+    """For each prompt as few calls as the provider's `n` allows; one per choice where it makes only one at a time."""
+    together = shape.support.max_n if shape.support.level("n") in (Level.NATIVE, Level.MAPPED) else 1
     placed: list[Placed] = []
     for number, prompt in enumerate(prompts):
         messages = _messages(prompt, values.get("suffix"), shape)
-        first = number * per_prompt
-        if together:
-            placed.append(Placed(Call(messages, prompt, n=per_prompt, **values), first))
-            continue
-        for choice in range(per_prompt):
-            seed = values.get("seed")
-            # One seed for n separate calls would give the same text n times; each choice gets its own, reproducibly.
-            own = {**values, "seed": (seed + choice) % 2**63} if seed is not None else values
-            placed.append(Placed(Call(messages, prompt, **own), first + choice))
+        for start in range(0, per_prompt, together):
+            own = dict(values)
+            if start and "seed" in own:
+                # One seed for separate calls would give the same text again; each gets its own, reproducibly.
+                own["seed"] = (own["seed"] + start) % 2**63
+            n = min(together, per_prompt - start)
+            placed.append(Placed(Call(messages, prompt, n=n, **own), number * per_prompt + start))
     return tuple(placed)
 
 

@@ -6,8 +6,9 @@ other error.
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import GatewayError, HeadersTooLarge, RequestError, RequestTimeout
 from gateway.middleware.body_limit import MAX_HEADER_BYTES
@@ -30,6 +31,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -37,6 +39,9 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True  # uvicorn tells only the last of several pipelined requests
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -54,6 +59,10 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(RequestError("The request is not valid HTTP/1.1.", code="invalid_http"))
@@ -78,10 +87,15 @@ class Protocol(HttpToolsProtocol):
         self._stop()
         if self.transport.is_closing():
             return
+        running = self._running
+        if running is not None and running.response_started and not running.response_complete:
+            self.transport.close()  # a refusal here would stand in the middle of another answer
+            return
         body = json.dumps(error.body())
         head = (
             f"HTTP/1.1 {error.status} {_REASONS.get(error.status, 'Error')}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nx-gateway-version: {__version__}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: req_{uuid4().hex}\r\nx-gateway-version: {__version__}\r\n"
+            "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

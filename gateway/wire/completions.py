@@ -16,6 +16,9 @@ from gateway.wire import json
 MAX_CHOICES = 2048
 """Most choices (prompts times max(n, best_of)) one request may ask for; OpenAI takes as many prompts."""
 
+MAX_DEPTH = 64
+"""How deep the values that are passed on as they are may be nested; JSON libraries write about 250 levels at most."""
+
 _INT64 = 2**63 - 1
 _INT32 = 2**31 - 1
 
@@ -47,18 +50,21 @@ def read(value: Mapping[str, Any], path_model: str | None = None) -> CompletionR
             continue
         reader = READERS.get(name)
         if reader is None:
-            extra[name] = given
+            extra[name] = _shallow(name[:80], given)
         else:
             fields[name] = reader(name, given)
-    if path_model:
-        fields["model"] = path_model
+    if path_model is not None:
+        fields["model"] = _model("model", path_model)
     for name in ("model", "prompt"):
         if name not in fields:
             raise MissingParameter(f"The parameter {name} is required.", param=name)
+    named = frozenset(fields)
     include_usage = fields.pop("stream_options", None)
     if include_usage is not None and not fields.get("stream"):
         raise InvalidValue("stream_options may only be given with stream: true.", param="stream_options")
-    request = CompletionRequest(prompts=fields.pop("prompt"), include_usage=bool(include_usage), extra=extra, **fields)
+    request = CompletionRequest(
+        prompts=fields.pop("prompt"), include_usage=bool(include_usage), extra=extra, given=named, **fields
+    )
     _check_together(request)
     return request
 
@@ -124,8 +130,7 @@ def _integer(low: int, high: int) -> Reader:
         if type(value) is not int:
             raise _wrong(name, "an integer", value)
         if not low <= value <= high:
-            bounds = f"at least {low}" if high >= _INT32 else f"between {low} and {high}"
-            raise InvalidValue(f"{name} must be {bounds}.", param=name)
+            raise InvalidValue(f"{name} must be between {low} and {high}.", param=name)
         return value
 
     return reader
@@ -164,13 +169,29 @@ def _model(name: str, value: Any) -> str:
 def _object(name: str, value: Any) -> Mapping[str, Any]:
     if type(value) is not dict:
         raise _wrong(name, "an object", value)
+    _shallow(name, value)
     return value
+
+
+def _shallow(name: str, value: Any) -> Any:
+    """`value`, as long as it is not nested deeper than it can be written again."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            if type(item) in (list, dict)
+            for inner in (item.values() if type(item) is dict else item)
+        ]
+        if not level:
+            return value
+    raise InvalidValue(f"{name} must not be nested deeper than {MAX_DEPTH} levels.", param=name)
 
 
 def _strings(limit: int) -> Reader:
     def reader(name: str, value: Any) -> tuple[str, ...]:
         values = [value] if type(value) is str else value
-        if type(values) is not list or any(type(item) is not str for item in values):
+        if type(values) not in (list, tuple) or any(type(item) is not str for item in values):
             raise _wrong(name, "a string or an array of strings", value)
         if len(values) > limit:
             raise InvalidValue(f"{name} may hold at most {limit} strings.", param=name)
@@ -183,7 +204,7 @@ def _strings(limit: int) -> Reader:
 
 def _logit_bias(name: str, value: Any) -> Mapping[str, float]:
     for token, bias in _object(name, value).items():
-        if not (token.isascii() and token.isdigit()):
+        if not (token.isascii() and token.isdigit() and len(token) <= 10):
             raise InvalidValue(f"The keys of {name} must be token ids, written as decimal strings.", param=name)
         if type(bias) not in (int, float):
             raise _wrong(name, "an object of numbers", bias)
@@ -220,7 +241,7 @@ def _prompt(name: str, value: Any) -> tuple[Prompt, ...]:
         return (_token_ids(name, value),)
     if first is list:
         return tuple(_token_ids(name, item) for item in value)
-    raise _wrong(name, "an array of strings or of token ids, not one", value[0])
+    raise InvalidType(f"{name} must be an array of strings, of token ids, or of arrays of token ids.", param=name)
 
 
 def _token_ids(name: str, ids: list[Any]) -> tuple[int, ...]:
@@ -246,7 +267,7 @@ READERS: Mapping[str, Reader] = {
     "top_p": _number(0, 1),
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
-    "seed": _integer(-_INT64, _INT64),
+    "seed": _integer(-_INT64 - 1, _INT64),
     "stop": _strings(4),
     "logit_bias": _logit_bias,
     "user": _string,

@@ -1,7 +1,8 @@
 """Which request paths are what: the one table of the completion endpoint's names (contract §1)."""
 
 import re
-from urllib.parse import unquote
+from collections.abc import Mapping
+from typing import Any
 
 COMPLETION_PATHS = (
     "/v1/completions",
@@ -19,14 +20,22 @@ _PLAIN = frozenset({"/v1/completions", "/completions"})
 _WITH_MODEL = re.compile(r"(?:/v1)?/(?:engines|openai/deployments)/(?P<model>.+)/completions")
 
 
+def below_root(scope: Mapping[str, Any]) -> str:
+    """A request's path below the place the app is mounted at (ASGI's `root_path`): the part that routes are read in."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    below = path.removeprefix(root) if root else path
+    return below if not below or below.startswith("/") else path
+
+
 def is_completion(path: str) -> bool:
     """Whether `path` takes text completions."""
     return path in _PLAIN or (path.endswith("/completions") and _WITH_MODEL.fullmatch(path) is not None)
 
 
 def model_in(path: str) -> str | None:
-    """The model that a completion path names, or None."""
+    """The model that a completion path, decoded as ASGI has it, names, or None."""
     if path in _PLAIN:
         return None
     match = _WITH_MODEL.fullmatch(path)
-    return unquote(match["model"]) if match else None
+    return match["model"] if match else None

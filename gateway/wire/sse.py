@@ -54,7 +54,9 @@ class Decoder:
         Raises:
             EventTooLarge: the event being read is over the limit.
         """
-        if self._skip_lf and chunk:
+        if not chunk:
+            return []
+        if self._skip_lf:
             if chunk[0] == 0x0A:
                 chunk = chunk[1:]
             self._skip_lf = False

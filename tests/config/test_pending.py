@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.config.load import loads
+from gateway.config.model import PRICES
 from gateway.config.pending import PENDING
 
 MODEL = "model_list: [{model_name: a, params: {model: x, %s}}]"
@@ -11,6 +12,8 @@ GIVEN = {
     "end_users.default_budget": "end_users: {default_budget: {max_usd: 5}}",
     "end_users.pseudonymize": "end_users: {pseudonymize: true}",
     "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://127.0.0.1:4318'}",
+    "telemetry.otlp_protocol": "telemetry: {otlp_protocol: grpc}",
+    "telemetry.service_name": "telemetry: {service_name: mine}",
     "telemetry.sample_ratio": "telemetry: {sample_ratio: 0.5}",
     "telemetry.capture_content": "telemetry: {capture_content: guarded}",
     "telemetry.compat": "telemetry: {compat: [litellm]}",
@@ -22,8 +25,9 @@ GIVEN = {
     "model_list[].litellm_params.order": MODEL % "order: 0",
     "model_list[].litellm_params.tags": MODEL % "tags: [t]",
     "model_list[].litellm_params.max_parallel_requests": MODEL % "max_parallel_requests: 1",
+    "model_list[].model_info.max_input_tokens": MODEL % "max_input_tokens: 4096",
+    **{f"model_list[].litellm_params.{name}": MODEL % f"{name}: 0.000001" for name in PRICES},
     "router_settings.routing_strategy": "router_settings: {routing_strategy: least-busy}",
-    "router_settings.model_group_alias": MODEL % "" + "\nrouter_settings: {model_group_alias: {b: a}}",
     "router_settings.num_retries": "litellm_settings: {num_retries: 2}",
     "router_settings.allowed_fails": "router_settings: {allowed_fails: 3}",
     "router_settings.cooldown_time": "router_settings: {cooldown_time: 5}",

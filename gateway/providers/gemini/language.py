@@ -33,6 +33,7 @@ SUPPORT = Support(
         "stream": Level.MAPPED,
     },
     extra=True,
+    max_n=8,
     max_stop=5,
     max_top_logprobs=20,
 )
