@@ -23,12 +23,6 @@ OPTIONS: Mapping[str, Option] = {
     "project": Option("text", "OpenAI: the project that is billed."),
     "api_version": Option("text", "Azure: the dated version of the API."),
     "azure_ad_token": Option("secret", "Azure: a Microsoft Entra token instead of a key."),
-    "azure_scope": Option("text", "Azure: the scope a Microsoft Entra token is asked for."),
-    "azure_username": Option("text", "Azure: the user a Microsoft Entra token is asked for."),
-    "azure_password": Option("secret", "Azure: that user's password."),
-    "tenant_id": Option("text", "Azure: the Microsoft Entra tenant."),
-    "client_id": Option("text", "Azure: the Microsoft Entra application."),
-    "client_secret": Option("secret", "Azure: that application's secret."),
     "aws_access_key_id": Option("secret", "Bedrock: an access key; the AWS chain of credentials when left out."),
     "aws_secret_access_key": Option("secret", "Bedrock: the access key's secret."),
     "aws_session_token": Option("secret", "Bedrock: the session token of temporary credentials."),
@@ -37,7 +31,6 @@ OPTIONS: Mapping[str, Option] = {
     "aws_profile_name": Option("text", "Bedrock: the profile in the AWS configuration."),
     "aws_role_name": Option("text", "Bedrock: the role to assume."),
     "aws_external_id": Option("text", "Bedrock: the external id when a role is assumed."),
-    "aws_web_identity_token": Option("secret", "Bedrock: the web identity token a role is assumed with."),
     "aws_sts_endpoint": Option("text", "Bedrock: the endpoint that roles are assumed at."),
     "aws_bedrock_runtime_endpoint": Option("text", "Bedrock: the endpoint that is called."),
     "vertex_project": Option("text", "Vertex AI: the project."),
@@ -45,10 +38,6 @@ OPTIONS: Mapping[str, Option] = {
     "vertex_credentials": Option("secret", "Vertex AI: path of a service account's JSON file, or that JSON."),
     "num_ctx": Option("whole number", "Ollama: tokens of context the model is loaded with."),
     "keep_alive": Option("text", "Ollama: how long the model stays loaded, such as 5m."),
-    "project_id": Option("text", "watsonx: the project."),
-    "space_id": Option("text", "watsonx: the deployment space."),
-    "watsonx_region_name": Option("text", "watsonx: the region."),
-    "account_id": Option("text", "Cloudflare: the account."),
 }
 
 DEMO_PREFIX = "demo_"

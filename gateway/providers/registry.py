@@ -6,11 +6,15 @@ from gateway.providers.base import Provider
 from gateway.providers.bedrock import language as bedrock
 from gateway.providers.bedrock import signing as bedrock_signing
 from gateway.providers.codestral import language as codestral
+from gateway.providers.cohere import language as cohere
 from gateway.providers.compatible import ROWS as COMPATIBLE
 from gateway.providers.demo import language as demo
+from gateway.providers.gemini import language as gemini
 from gateway.providers.ollama import language as ollama
 from gateway.providers.openai_chat import language as openai_chat
 from gateway.providers.openai_text import language as openai_text
+from gateway.providers.vertex import auth as vertex_auth
+from gateway.providers.vertex import language as vertex
 
 _OPENAI_BASE = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 _AZURE_KEY = ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY")
@@ -24,8 +28,22 @@ _COHERE_BASE = ("COHERE_API_BASE", "CO_API_URL")
 _OLLAMA_BASE = ("OLLAMA_API_BASE", "OLLAMA_HOST")
 
 _ROWS = (
-    Provider("openai", openai_chat.OpenAIChat, openai_chat.SUPPORT, ("OPENAI_API_KEY",), _OPENAI_BASE),
-    Provider("text-completion-openai", openai_text.OpenAIText, openai_text.SUPPORT, ("OPENAI_API_KEY",), _OPENAI_BASE),
+    Provider(
+        "openai",
+        openai_chat.OpenAIChat,
+        openai_chat.SUPPORT,
+        ("OPENAI_API_KEY",),
+        _OPENAI_BASE,
+        options=openai_chat.OPTIONS,
+    ),
+    Provider(
+        "text-completion-openai",
+        openai_text.OpenAIText,
+        openai_text.SUPPORT,
+        ("OPENAI_API_KEY",),
+        _OPENAI_BASE,
+        options=openai_chat.OPTIONS,
+    ),
     Provider(
         "azure",
         azure.AzureChat,
@@ -65,6 +83,23 @@ _ROWS = (
         options=bedrock_signing.OPTIONS,
         option_env={"aws_region_name": ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")},
     ),
+    Provider("gemini", gemini.bind, gemini.SUPPORT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"), ("GEMINI_API_BASE",)),
+    Provider(
+        "vertex_ai",
+        vertex.bind,
+        vertex.SUPPORT,
+        base_env=("VERTEXAI_API_BASE",),
+        keyless=True,
+        authorizer=vertex_auth.authorizer,
+        options=vertex.OPTIONS,
+        option_env={
+            "vertex_project": ("VERTEXAI_PROJECT", "GOOGLE_CLOUD_PROJECT"),
+            "vertex_location": ("VERTEXAI_LOCATION", "GOOGLE_CLOUD_LOCATION"),
+            "vertex_credentials": ("VERTEXAI_CREDENTIALS",),
+        },
+    ),
+    Provider("cohere", cohere.Cohere, cohere.SUPPORT, _COHERE_KEY, _COHERE_BASE),
+    Provider("cohere_chat", cohere.Cohere, cohere.SUPPORT, _COHERE_KEY, _COHERE_BASE),
     Provider(
         "ollama", ollama.Ollama, ollama.SUPPORT, ("OLLAMA_API_KEY",), _OLLAMA_BASE, keyless=True, options=ollama.OPTIONS
     ),

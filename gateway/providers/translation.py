@@ -26,12 +26,56 @@ INFILL_PROMPT = (
 
 
 RESERVED = frozenset(
-    "messages input contents content system systemInstruction system_instruction instructions template context images "
-    "tools tool_choice tool_config toolConfig functions function_call documents prediction audio modalities store "
-    "background conversation previous_response_id web_search_options cachedContent cached_content "
-    "models route provider transforms plugins base_url api_key api_base headers extra_headers extra_body "
-    "max_completion_tokens max_new_tokens max_output_tokens maxOutputTokens num_predict n_predict "
-    "top_logprobs candidateCount num_return_sequences".split()
+    [
+        "messages",
+        "input",
+        "contents",
+        "content",
+        "system",
+        "systemInstruction",
+        "system_instruction",
+        "instructions",
+        "template",
+        "context",
+        "images",
+        "tools",
+        "tool_choice",
+        "tool_config",
+        "toolConfig",
+        "functions",
+        "function_call",
+        "documents",
+        "prediction",
+        "audio",
+        "modalities",
+        "store",
+        "background",
+        "conversation",
+        "previous_response_id",
+        "web_search_options",
+        "cachedContent",
+        "cached_content",
+        "models",
+        "route",
+        "provider",
+        "transforms",
+        "plugins",
+        "base_url",
+        "api_key",
+        "api_base",
+        "headers",
+        "extra_headers",
+        "extra_body",
+        "max_completion_tokens",
+        "max_new_tokens",
+        "max_output_tokens",
+        "maxOutputTokens",
+        "num_predict",
+        "n_predict",
+        "top_logprobs",
+        "candidateCount",
+        "num_return_sequences",
+    ]
 )
 """Extra parameters that no setting lets through: they carry text that no policy has read, choose another model or
 server, or go around a limit."""

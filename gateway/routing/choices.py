@@ -1,18 +1,35 @@
-"""What the gateway does with the choices of an answer that a provider could not do itself: `best_of` and `echo`."""
+"""What the gateway does with the choices of an answer that a provider did not do itself: `best_of`, `echo`, and no more
+alternatives per token than were asked for.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from math import inf
 
 from gateway.providers.translation import Translation
-from gateway.types import Delta
+from gateway.types import Delta, TokenLogprob
 
 
 def shaped(deltas: AsyncIterator[Delta], translation: Translation) -> AsyncIterator[Delta]:
     """`deltas` with the best choices kept and logprobs that only the ranking needed taken out."""
+    wanted = translation.calls[0].call.logprobs if translation.calls and translation.keep_logprobs else None
+    if wanted is not None:
+        deltas = _bounded(deltas, wanted)
     if translation.best_of is None:
         return deltas
     return _best(deltas, translation, translation.best_of)
+
+
+async def _bounded(deltas: AsyncIterator[Delta], wanted: int) -> AsyncIterator[Delta]:
+    """`deltas` with at most `wanted` alternatives per token: llama.cpp gives 20 when it is asked for none."""
+    async for delta in deltas:
+        if delta.logprobs and any(len(token.top) > wanted for token in delta.logprobs):
+            delta = replace(delta, logprobs=tuple(_likeliest(token, wanted) for token in delta.logprobs))
+        yield delta
+
+
+def _likeliest(token: TokenLogprob, wanted: int) -> TokenLogprob:
+    return replace(token, top=tuple(sorted(token.top, key=lambda pair: -pair[1])[:wanted]))
 
 
 async def _best(deltas: AsyncIterator[Delta], translation: Translation, candidates: int) -> AsyncIterator[Delta]:

@@ -1,21 +1,21 @@
-"""One HTTP/1.1 connection and the exchanges on it, one at a time.
+"""One HTTP/1.1 connection, and the exchanges on it one at a time.
 
 Parsing is llhttp's (through httptools), the parser of Node.js and uvicorn. What is decided here is when to wait, when
 to give up, and when a connection may serve again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import NoReturn
+import socket
 
 import httptools
 
-from gateway.routing import upstream
-from gateway.routing.inflate import Inflate, NotDecodable
-from gateway.routing.upstream import Bounds, Timeouts
+from gateway.routing.exchange import Exchange
 
 MAX_HEAD_BYTES = 256 * 1024
 """Status line and headers, interim answers included, may not be larger."""
+
+MAX_IDLE = 256
+"""Idle connections kept for one origin."""
 
 IDLE_SECONDS = 55.0
 """Load balancers commonly close an idle connection after 60 seconds: be first."""
@@ -23,172 +23,273 @@ IDLE_SECONDS = 55.0
 _HIGH_WATER = 256 * 1024  # bytes that wait for a slow reader before the socket is left full
 _BODILESS = frozenset({204, 304})
 
+_KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+"""Probes keep an answer that takes minutes from being forgotten by a NAT on the way (commonly after 350 seconds)."""
+if hasattr(socket, "TCP_KEEPIDLE"):  # macOS and Windows name it otherwise; their defaults stay
+    _KEEP_ALIVE.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
+    _KEEP_ALIVE.append((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15))
 
-class Exchange:
-    """A request under way, then its answer; see the port `UpstreamResponse`."""
+
+class Connection(asyncio.Protocol):
+    """A TCP or TLS connection to one origin, or to a proxy.
+
+    One timer serves its whole life: it is set for the earliest moment at which something may be late and looks again
+    then, so that an exchange that goes well costs no timer at all.
+    """
 
     __slots__ = (
-        "_bound",
-        "_bounds",
-        "_connection",
-        "_done",
-        "_failure",
+        "_buffered",
+        "_encoding",
+        "_ends_at_eof",
+        "_exchange",
+        "_framed",
+        "_head_bytes",
         "_headers",
-        "_inflate",
-        "_on_end",
-        "_parts",
-        "_size",
-        "_waiter",
-        "raw_headers",
-        "status",
-        "timeouts",
-        "url",
+        "_last",
+        "_loop",
+        "_parser",
+        "_reading",
+        "_reusable",
+        "_shelf",
+        "_timer",
+        "_timer_at",
+        "_total_at",
+        "_transport",
+        "_writable",
     )
 
-    def __init__(
-        self, connection: "Connection", url: str, timeouts: Timeouts, bounds: Bounds, on_end: Callable[[], None]
-    ) -> None:
-        """`on_end` is called once: when the answer is complete, has failed, or is given up."""
-        self.url = url
-        self.timeouts = timeouts
-        self.status = 0
-        self.raw_headers: list[tuple[bytes, bytes]] = []
-        self._headers: dict[str, str] | None = None
-        self._bounds = bounds
-        self._bound = bounds.stream
-        self._connection: Connection | None = connection
-        self._on_end = on_end
-        self._parts: list[bytes] = []
-        self._size = 0  # bytes handed over, and of an answer read whole at once, bytes to hand over
-        self._done = False
-        self._failure: tuple[str, Exception | None] | None = None
-        self._inflate: Inflate | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    def __repr__(self) -> str:
-        state = "complete" if self._done else "open" if self._connection else "closed"
-        return f"<Exchange {self.status} {state}>"
+    def __init__(self, loop: asyncio.AbstractEventLoop, shelf: "Shelf") -> None:
+        """`shelf` is where the connection puts itself when it may serve again."""
+        self._loop = loop
+        self._shelf = shelf
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._reusable = False
+        self._reading = True
+        self._writable = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._last = loop.time()
+        self._total_at = 0.0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._encoding = b""
+        self._framed = self._ends_at_eof = False
+        self._head_bytes = self._buffered = 0
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        if self._headers is None:
-            pairs = reversed(self.raw_headers)  # so that of repeated ones the first stays
-            self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
-        return self._headers
+    def transport(self) -> asyncio.Transport:
+        """What it is connected by; raises when it is not."""
+        assert self._transport is not None  # noqa: S101
+        return self._transport
 
-    async def head(self) -> None:
-        """Wait for the status. Cancelled here, the connection is cut."""
-        while not self.status:
-            await self._wait()
+    def usable(self) -> bool:
+        """Whether an idle connection may serve again."""
+        return not self.transport.is_closing() and self._loop.time() - self._last < IDLE_SECONDS
 
-    async def read(self) -> bytes:
-        self._bound = self._bounds.whole
-        return b"".join([piece async for piece in self])
+    def hang_up(self) -> None:
+        """Close an idle connection."""
+        self.transport.close()
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self
+    def start(self, exchange: Exchange, head: bytes, body: bytes, total_at: float) -> None:
+        """Send a request. `total_at` is the loop's time at which the exchange must be over."""
+        self._exchange = exchange
+        self._reusable = False
+        self._head_bytes = self._buffered = 0
+        self._last = self._loop.time()
+        self._total_at = total_at
+        self._watch()
+        self.transport.write(head + body if len(body) < _HIGH_WATER else head)
+        if len(body) >= _HIGH_WATER:
+            self.transport.write(body)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
+    def cut(self) -> None:
+        """Close without ceremony; the exchange has been told already, or there is none."""
+        self._exchange = None
+        self.transport.abort()
 
-    async def __anext__(self) -> bytes:
-        while not (piece := self._piece()):
-            if self._done or (self._connection is None and self._failure is None):
-                raise StopAsyncIteration
-            await self._wait()
-        self._size += len(piece)
-        if self._size > self._bound:
-            await self.close()
-            raise upstream.too_large(self.url, self._bound)
-        return piece
+    def drained(self) -> None:
+        """The reader has taken what was there."""
+        self._buffered = 0
+        if not self._reading:
+            self._reading = True
+            self._last = self._loop.time()
+            self.transport.resume_reading()
 
-    async def close(self) -> None:
-        self._parts.clear()
-        self._inflate = None
-        connection = self._connection
-        if connection is not None:
-            self._end()
-            connection.cut()
+    # asyncio.Protocol
 
-    def _piece(self) -> bytes:
-        """Everything that is here, decoded; empty when nothing is."""
-        parts = self._parts
-        if parts:
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            parts.clear()
-            if self._connection is not None:
-                self._connection.drained()
-            if self._inflate is None:
-                return data
-            self._inflate.feed(data)
-        if self._inflate is None:
-            return b""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        if sock := transport.get_extra_info("socket"):
+            for level, option, value in _KEEP_ALIVE:
+                sock.setsockopt(level, option, value)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if self._ends_at_eof and error is None:
+                exchange.finished()
+            else:
+                exchange.failed("broken", error)
+        else:
+            self._shelf.drop(self)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:  # nobody asked
+            self.transport.abort()
+            return
+        self._last = self._loop.time()
+        if not exchange.status:
+            self._head_bytes += len(data)
         try:
-            piece = self._inflate.piece()
-            if not piece and self._done:
-                self._inflate.close()
-                self._inflate = None
-        except NotDecodable as error:
-            self.failed("unreadable", error)
-            self._raise()
-        return piece
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._give_up("unreadable", error)
+        if self._reusable:
+            self._rest()
+        elif self._exchange is None:
+            self._close()  # not to be used again, or bytes came after the answer
+        elif not exchange.status and self._head_bytes > MAX_HEAD_BYTES:
+            self._give_up("unreadable", None)
 
-    async def _wait(self) -> None:
-        """Until something has come; a failure is raised, and being cancelled cuts the connection."""
-        if self._failure is not None:
-            self._raise()
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            await self.close()
-            raise
+    def pause_writing(self) -> None:
+        self._writable = False
 
-    def _raise(self) -> NoReturn:
-        assert self._failure is not None  # noqa: S101
-        kind, cause = self._failure
-        if kind in ("read", "total"):
-            raise upstream.timed_out(self.url, kind, self.timeouts) from cause
-        raise (upstream.broken if kind == "broken" else upstream.unreadable)(self.url) from cause
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._last = self._loop.time()
 
-    # What the connection tells.
+    # httptools' callbacks
 
-    def begun(self, status: int, headers: list[tuple[bytes, bytes]], encoding: bytes) -> None:
-        """The head is there."""
-        if encoding and encoding.lower() != b"identity":
-            self._inflate = Inflate(encoding)
-        self.raw_headers = headers
-        self.status = status
-        self._wake()
+    def on_message_begin(self) -> None:
+        self._headers = []
+        self._encoding = b""
+        self._framed = self._ends_at_eof = self._reusable = False
 
-    def fed(self, data: bytes) -> int:
-        """A piece of the body is there; returns how many pieces' bytes wait."""
-        self._parts.append(data)
-        self._wake()
-        return len(data)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        folded = name.lower()
+        if folded in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+        elif folded == b"content-encoding":
+            self._encoding = value
 
-    def finished(self) -> None:
-        """The body is complete."""
-        self._done = True
-        self._end()
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        exchange = self._exchange
+        if status >= 200 and exchange is not None:
+            self._ends_at_eof = not self._framed and status not in _BODILESS
+            exchange.begun(status, self._headers, self._encoding)
 
-    def failed(self, kind: str, cause: Exception | None = None) -> None:
-        """`kind`: `broken`, `unreadable`, or the timeout that passed, `read` or `total`."""
-        self._failure = (kind, cause)
-        self._done = False
-        self._end()
+    def on_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.fed(data)
+            self._buffered += len(data)
+            if self._buffered > _HIGH_WATER and self._reading:
+                self._reading = False
+                self.transport.pause_reading()
 
-    def unread(self) -> bool:
-        """Whether there is something that the reader has not taken yet."""
-        return bool(self._parts)
+    def on_message_complete(self) -> None:
+        exchange = self._exchange
+        if exchange is None or not exchange.status:  # an interim answer, 1xx
+            return
+        self._exchange = None
+        self._reusable = self._parser.should_keep_alive() and self._writable
+        exchange.finished()
 
-    def _end(self) -> None:
-        if self._connection is not None:
-            self._connection = None
-            self._on_end()
-        self._wake()
+    # Its own affairs.
 
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+    def _rest(self) -> None:
+        """Wait for the next exchange."""
+        self._reusable = False
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+        self._watch()
+        self._shelf.put(self)
+
+    def _close(self) -> None:
+        if self._writable:
+            self.transport.close()
+        else:  # it would wait for a request to be read that has its answer already
+            self.transport.abort()
+
+    def _give_up(self, kind: str, cause: Exception | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        self._reusable = False
+        self.transport.abort()
+        if exchange is not None:
+            exchange.failed(kind, cause)
+
+    def _due(self) -> float:
+        """When something is late: the next byte, the whole answer, or the next request."""
+        if self._exchange is None:
+            return self._last + IDLE_SECONDS
+        return min(self._last + self._exchange.timeouts.read, self._total_at)
+
+    def _watch(self) -> None:
+        due = self._due()
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        exchange = self._exchange
+        if exchange is not None and (exchange.unread() or not self._writable):
+            self._last = now  # it is not the provider who is slow
+        if now < self._due() - 0.001:
+            self._watch()
+        elif exchange is None:
+            self.transport.close()
+        else:
+            self._give_up("total" if now >= self._total_at - 0.001 else "read", None)
+
+
+class Shelf:
+    """Where the idle connections of one origin wait; the one used last serves first, so that the others can age."""
+
+    __slots__ = ("_closed", "_idle")
+
+    def __init__(self) -> None:
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self) -> Connection | None:
+        """A connection that may serve, or None."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable():
+                return connection
+            connection.hang_up()
+        return None
+
+    def put(self, connection: Connection) -> None:
+        """Keep a connection, or close it when there are enough."""
+        if self._closed or len(self._idle) >= MAX_IDLE:
+            connection.hang_up()
+        else:
+            self._idle.append(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Forget a connection that was lost."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Close what is here and, as they come back, what is in use."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().hang_up()

@@ -18,7 +18,7 @@ class NotDecodable(ValueError):
 class Inflate:
     """Feed it what came, take pieces until there are none, close it at the end of the body."""
 
-    __slots__ = ("_decoder", "_may_be_raw", "_waiting")
+    __slots__ = ("_decoder", "_may_be_raw", "_more", "_waiting")
 
     def __init__(self, encoding: bytes) -> None:
         """`encoding` is the value of a `content-encoding` header.
@@ -32,6 +32,7 @@ class Inflate:
         self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
         self._may_be_raw = encoding == b"deflate"  # RFC 9110 §8.4.1.2: some servers leave zlib's frame out
         self._waiting = b""
+        self._more = False  # zlib may hold output back after it has taken all input
 
     def feed(self, data: bytes) -> None:
         """Add encoded bytes."""
@@ -47,13 +48,14 @@ class Inflate:
         Raises:
             NotDecodable: not the encoding it claims to be.
         """
-        if not self._waiting or self._decoder.eof:
+        if not (self._waiting or self._more) or self._decoder.eof:
             return b""
         try:
             piece = self._decoder.decompress(self._waiting, PIECE_BYTES)
         except zlib.error as error:
             raise NotDecodable("not the encoding it claims to be") from error
         self._waiting = self._decoder.unconsumed_tail
+        self._more = len(piece) == PIECE_BYTES
         return piece
 
     def close(self) -> None:

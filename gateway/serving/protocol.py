@@ -1,4 +1,5 @@
-"""uvicorn's HTTP/1.1 protocol with what it lacks: a bound on how long and how large the head of a request may be.
+"""uvicorn's HTTP/1.1 protocol with what it lacks: a bound on how long and how large the head of a request may be, the
+bodies of requests that offer an upgrade, and every pipelined request's notice that its client has left.
 
 A refusal before a request is complete has no Exchange and passes no step; it is written here, in the form of every
 other error.
@@ -8,6 +9,7 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import GatewayError, HeadersTooLarge, RequestError, RequestTimeout
@@ -32,6 +34,7 @@ class Protocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0
         self._running: RequestResponseCycle | None = None
+        self._upgrading = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,7 +48,15 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
         if self._timer is not None:  # the head is not complete yet
             self._received += len(data)
             if self._received > MAX_HEAD_BYTES:
@@ -57,8 +68,32 @@ class Protocol(HttpToolsProtocol):
             self._start()
 
     def on_headers_complete(self) -> None:
-        self._stop()
-        super().on_headers_complete()
+        self._upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._upgrading:
+            self._stop()
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._upgrading:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._upgrading:
+            super().on_message_complete()
+
+    def _decline(self, rest: bytes) -> None:
+        """Read a request that offers another protocol as if it did not, which RFC 9110, section 7.8 allows.
+
+        Clients that would like HTTP/2 (Java's, `curl --http2`) offer it with every request, those with a body too,
+        and the parser takes all that follows such a head for the other protocol. So the head is parsed once more,
+        without the offer.
+        """
+        version = self.parser.get_http_version().encode()
+        head = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)
+        head += b"".join(b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does for its own
+        self.data_received(head + b"\r\n" + rest)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

@@ -116,7 +116,7 @@ def gateway(folder: Path, config: str | None = None, *args: str, **extra: str) -
         (folder / "config.yaml").write_text(config)
         args = ("--config", "config.yaml", *args)
     with started(folder, command("serve", "--port", "0", *args), environment(**extra)) as process:
-        process.url = until("the banner's address", lambda: _address(process, process.folder / "err"))
+        process.url = until("the banner's address", lambda: address(process, process.err))
         until("/health/ready", lambda: status(f"{process.url}/health/ready") == 200)
         yield process
 
@@ -125,14 +125,15 @@ def gateway(folder: Path, config: str | None = None, *args: str, **extra: str) -
 def model(folder: Path, python: str) -> Iterator[str]:
     """The real model's server, ready; yields its base URL, which ends with `/v1`."""
     with started(folder, [python, str(MODEL_SERVER), "0"], environment()) as process:
-        url = until("the model server's address", lambda: _address(process, process.folder / "out"))
+        url = until("the model server's address", lambda: address(process, process.out))
         until("the model", lambda: status(f"{url}/health") == 200)
         yield f"{url}/v1"
 
 
-def _address(process: Process, file: Path) -> str | None:
+def address(process: Process, said: str) -> str | None:
+    """The address in what a process has said so far; fails when it has ended."""
     assert process.popen.poll() is None, f"it ended with {process.popen.returncode}: {process.err}"
-    found = _ADDRESS.search(file.read_text())
+    found = _ADDRESS.search(said)
     return found[0] if found else None
 
 
@@ -165,3 +166,10 @@ def resident_mb(pid: int) -> float:
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found
     return int(found[1]) * 1024 / 1e6
+
+
+def children(pid: int) -> list[int]:
+    """The workers of a process, that is its children that serve."""
+    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    rows = (line.split(maxsplit=1) for line in found.stdout.splitlines())
+    return [int(number) for number, args in rows if "spawn_main" in args]

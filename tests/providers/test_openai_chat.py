@@ -191,3 +191,9 @@ def test_a_status_says_whose_fault_it_was(status, cls, shown, seen):
     assert error.status == shown
     assert ("what they said" in error.message) == seen
     assert (error.headers.get("retry-after") == "7") == (status == 429 or status >= 500)
+
+
+def test_the_operator_says_whom_openai_bills():
+    target = Target("openai", "m", options={"organization": "org-1", "project": "proj-1"})
+    headers = OpenAIChat(target).request(EVERYTHING).headers
+    assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")

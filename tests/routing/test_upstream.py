@@ -13,7 +13,7 @@ import pytest
 from gateway.errors import UpstreamConnectionError, UpstreamError, UpstreamInvalidResponse, UpstreamTimeout
 from gateway.routing.asgi_engine import AsgiUpstream
 from gateway.routing.httpx_engine import HttpxUpstream
-from gateway.routing.reqwest import ReqwestUpstream
+from gateway.routing.pool import PooledUpstream
 from gateway.routing.upstream import Bounds, Switch, Timeouts, Upstream
 from gateway.types import HttpRequest
 from gateway.version import __version__
@@ -21,7 +21,7 @@ from tests.routing import servers
 from tests.routing.servers import CHUNKED, Connection, Handler, chunk, looped, response, serve
 
 ENGINES: dict[str, Callable[[Bounds], Upstream]] = {
-    "reqwest": lambda bounds: ReqwestUpstream(bounds=bounds),
+    "pooled": lambda bounds: PooledUpstream(bounds=bounds),
     "httpx": lambda bounds: HttpxUpstream(httpx.AsyncHTTPTransport(), bounds=bounds),
 }
 LONG = Timeouts(connect=5, read=5, total=8)
@@ -29,13 +29,6 @@ HELLO = response(b"hello", b"content-type: text/plain")
 SECRETS = ("sk-secret-value", "body-secret-value", "query-secret-value")
 
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(params=ENGINES)
@@ -314,7 +307,7 @@ async def test_a_compressed_body_is_bounded_by_its_decoded_size(engine: str, str
 @looped
 async def test_what_is_not_http_is_an_error(engine: str, stream: bool, raw: bytes) -> None:
     error = await failure(engine, servers.says_and_closes(raw), stream)
-    expected = UpstreamInvalidResponse if engine == "reqwest" else (UpstreamInvalidResponse, UpstreamConnectionError)
+    expected = UpstreamInvalidResponse if engine == "pooled" else (UpstreamInvalidResponse, UpstreamConnectionError)
     assert isinstance(error, expected)
 
 

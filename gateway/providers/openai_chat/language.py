@@ -65,7 +65,12 @@ class OpenAIChat:
         return error_from(self._target.provider, status, headers, *message_in(body))
 
 
+OPTIONS = ("organization", "project")
+"""Whom OpenAI bills, for keys that belong to several."""
+
+
 def bearer_headers(target: Target) -> dict[str, str]:
-    """JSON content type, the target's key as a bearer token, and the operator's own headers."""
+    """JSON content type, the target's key as a bearer token, whom it bills, and the operator's own headers."""
     key = {"authorization": f"Bearer {target.api_key.reveal()}"} if target.api_key else {}
-    return {**JSON_HEADERS, **key, **target.extra_headers}
+    billed = {f"openai-{name}": str(target.options[name]) for name in OPTIONS if target.options.get(name)}
+    return {**JSON_HEADERS, **key, **billed, **target.extra_headers}

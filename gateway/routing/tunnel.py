@@ -1,0 +1,67 @@
+"""A TLS connection through a proxy's CONNECT (RFC 9110 §9.3.6)."""
+
+import asyncio
+import ssl
+
+from gateway.routing.connection import Connection
+from gateway.routing.request_head import Address
+
+_MAX_HEAD_BYTES = 16 * 1024
+
+
+class _Handshake(asyncio.Protocol):
+    """Reads the head of the proxy's answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.head: asyncio.Future[bytes] = loop.create_future()
+        self._read = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        if b"\r\n\r\n" in self._read or len(self._read) > _MAX_HEAD_BYTES:
+            self._settle()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self.head.done():
+            self.head.set_result(self._read)
+
+
+async def open_tunnel(
+    loop: asyncio.AbstractEventLoop,
+    proxy: Address,
+    proxy_tls: ssl.SSLContext | None,
+    server: Address,
+    tls: ssl.SSLContext,
+    connection: Connection,
+) -> None:
+    """Connect `connection` to `server` over TLS inside a tunnel through `proxy`.
+
+    Raises:
+        OSError: the proxy cannot be reached or refuses, or the server's TLS fails.
+    """
+    _, proxy_host, proxy_port = proxy.origin
+    _, host, port = server.origin
+    transport, handshake = await loop.create_connection(
+        lambda: _Handshake(loop),
+        proxy_host,
+        proxy_port,
+        ssl=proxy_tls,
+        server_hostname=proxy_host if proxy_tls else None,
+    )
+    try:
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        credentials = f"proxy-authorization: Basic {proxy.credentials}\r\n" if proxy.credentials else ""
+        transport.write(f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{credentials}\r\n".encode("ascii"))
+        status = (await handshake.head).split(b" ", 2)[1:2]
+        if not (status and len(status[0]) == 3 and status[0].startswith(b"2")):
+            raise ConnectionRefusedError("the proxy refused to connect")
+        secured = await loop.start_tls(transport, connection, tls, server_hostname=host)
+        if secured is None:
+            raise ConnectionResetError("the proxy hung up")
+    except BaseException:
+        transport.abort()
+        raise
+    connection.connection_made(secured)
