@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import exchange as exchanges
 from gateway.endpoints import respond
 from gateway.endpoints.leaving import ClientWatch
-from gateway.errors import MissingParameter
+from gateway.errors import RouteNotFound
 from gateway.exchange import Exchange
 from gateway.ledger import tokens
 from gateway.providers.translation import Translation, translate
@@ -42,7 +42,7 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchanges.of(scope)
         if exchange.request is None:
-            raise MissingParameter("A text completion needs a JSON body with model and prompt.", param="prompt")
+            raise RouteNotFound("This path names no model; text completions are asked for with POST /v1/completions.")
         bound = self.catalogue.find(exchange.request.model)[0]
         request = completions.with_defaults(exchange.request, bound.defaults)
         exchange.request = request

@@ -140,8 +140,8 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         raise InvalidValue(f"The body is not valid {encoding.lower()[:16]}.", param="content-encoding") from None
     if len(plain) > limit:
         raise RequestTooLarge(f"The request is larger than {limit} bytes once decompressed; send a smaller one.")
-    if not decoder.eof:
-        raise InvalidValue("The compressed body is cut short.", param="content-encoding")
+    if not decoder.eof or decoder.unused_data:
+        raise InvalidValue("The compressed body is cut short, or something follows it.", param="content-encoding")
     return plain
 
 

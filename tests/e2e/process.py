@@ -112,8 +112,10 @@ def serving(folder: Path, config: str | None = None, patience: float | None = No
     environ["PYTHONPATH"] = str(_ROOT)
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, cwd=folder, env=environ)  # noqa: S603
+    reader = threading.Thread(target=lambda: _read_away(process), daemon=True)
     try:
         served = Served(_port(process), log)
+        reader.start()
         yield served
         assert process.poll() is None, "the gateway has died"
     finally:
@@ -122,17 +124,25 @@ def serving(folder: Path, config: str | None = None, patience: float | None = No
             process.wait(SECONDS)
         finally:
             process.kill()
+            if reader.ident is not None:
+                reader.join(SECONDS)
     faults = [line for line in served.lines() if line["event"] == "internal_error" or "exception" in line]
     assert not faults, faults
 
 
 def _port(process: "subprocess.Popen[bytes]") -> int:
-    """The port of the banner; the rest of standard error is read away so that nobody waits for room in the pipe."""
+    """The port of the banner."""
     assert process.stderr is not None
     said = b""
     while not (found := _LISTENS.search(said)):
         line = process.stderr.readline()
         assert line, f"the gateway did not start: {said.decode()}"
         said += line
-    threading.Thread(target=process.stderr.read, daemon=True).start()
     return int(found[1])
+
+
+def _read_away(process: "subprocess.Popen[bytes]") -> None:
+    """Read the rest of standard error, so that nobody waits for room in the pipe."""
+    assert process.stderr is not None
+    with process.stderr:
+        process.stderr.read()

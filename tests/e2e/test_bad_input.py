@@ -143,7 +143,11 @@ def test_a_compressed_body_is_read_or_refused_but_never_outgrows_the_bound(
     [
         ("/engines/demo/completions", 200, None),
         ("/v1/engines/demo/completions", 200, None),
-        ("/openai/deployments/team%2Fgr%C3%B6%C3%9Fer%20%E6%A8%A1%E5%9E%8B/completions?api-version=2024-02-01", 200, None),
+        (
+            "/openai/deployments/team%2Fgr%C3%B6%C3%9Fer%20%E6%A8%A1%E5%9E%8B/completions?api-version=2024-02-01",
+            200,
+            None,
+        ),
         ("/openai/deployments/team/gr%C3%B6%C3%9Fer%20%E6%A8%A1%E5%9E%8B/completions", 200, None),
         ("/engines/d%2565mo/completions", 404, "model_not_found"),
         ("/engines/..%2F..%2F..%2Fetc%2Fpasswd/completions", 404, "model_not_found"),
@@ -153,6 +157,7 @@ def test_a_compressed_body_is_read_or_refused_but_never_outgrows_the_bound(
         (f"/engines/{'x' * 20_000}/completions", 400, "invalid_value"),
         ("/engines//completions", 404, "route_not_found"),
         ("/engines/completions", 404, "route_not_found"),
+        ("/v1/completions%0A", 404, "route_not_found"),
         ("/v1/completions/", 404, "route_not_found"),
         ("//v1/completions", 404, "route_not_found"),
         ("/v1/completion", 404, "route_not_found"),
@@ -268,7 +273,6 @@ CLOSE = b"connection: close\r\n"
     [
         ([LIVE, b"x: ", b"a" * 65_536, b"\r\n\r\n"], 431, "headers_too_large"),
         ([LIVE, b"x: ", b"a" * 1_048_576, b"\r\n\r\n"], 431, "headers_too_large"),
-        ([LIVE, b"x: 1\r\n" * 8192, b"\r\n\r\n"], 431, "headers_too_large"),
         ([LIVE, *[b"x: endless\r\n" * 1000] * 50], 431, "headers_too_large"),
         ([b"GET /", b"x" * 2_000_000], 431, "headers_too_large"),
         ([b"GET /health/live HTTP/9.9\r\n\r\n"], 400, "invalid_http"),

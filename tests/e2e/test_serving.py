@@ -41,7 +41,7 @@ def test_the_banners_curl_line_works_as_it_is_printed(tmp_path: Path):
 
 
 def test_the_banners_line_can_be_pasted_whatever_the_models_name_is(tmp_path: Path):
-    alias = "it's \"a\" :smile: [bold]name[/bold] é"
+    alias = 'it\'s "a" :smile: [bold]name[/bold] é'
     config = f"model_list: [{{model_name: {json.dumps(alias)}, litellm_params: {{model: demo/demo}}}}]"
     with kit.gateway(tmp_path, config) as process:
         line = next(line.strip() for line in process.err.splitlines() if line.strip().startswith("curl "))
@@ -166,7 +166,9 @@ def test_a_client_that_leaves_ends_the_call_to_the_provider(tmp_path: Path, stre
     begun = [b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'] if stream else []
 
     async def leave() -> None:
-        handler = servers.says_and_waits(servers.CHUNKED, *map(servers.chunk, begun)) if stream else servers.says_and_waits()
+        handler = (
+            servers.says_and_waits(servers.CHUNKED, *map(servers.chunk, begun)) if stream else servers.says_and_waits()
+        )
         async with servers.serve(handler) as provider:
             config = (
                 "model_list: [{model_name: far, litellm_params: "
