@@ -1,9 +1,12 @@
 """What `gateway serve` says when it listens: where, what, for whom, and one line to try it with."""
 
+import shlex
+
 from gateway.cli.output import err
 from gateway.config.load import Loaded
 from gateway.routing import builtin
 from gateway.version import __version__
+from gateway.wire import json
 
 
 def show(found: Loaded, host: str, port: int, workers: int, *, builtin_config: bool) -> None:
@@ -11,7 +14,7 @@ def show(found: Loaded, host: str, port: int, workers: int, *, builtin_config: b
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     aliases = list(dict.fromkeys(deployment.alias for deployment in found.settings.deployments))
     keyed = found.settings.general.master_key is not None
-    err.print(f"[bold]guardrail-gateway {__version__}[/bold] listens on [bold]{address}[/bold]", highlight=False)
+    err.print(f"guardrail-gateway {__version__} listens on {address}", style="bold", markup=False, highlight=False)
     _line("config", "none: built-in" if builtin_config else found.source.name)
     _line("models", _models(aliases))
     if builtin_config and not builtin.providers():
@@ -27,8 +30,9 @@ def curl(address: str, aliases: list[str], keyed: bool) -> str:
     """A line that can be pasted into a shell as it is; with a master key, once the key is in its place."""
     model = next((alias for alias in aliases if "*" not in alias), "demo")
     key = "-H 'authorization: Bearer <master key>' " if keyed else ""
-    body = f'{{"model": "{model}", "prompt": "Say this is a test", "max_tokens": 7}}'
-    return f"curl {address}/v1/completions {key}-H 'content-type: application/json' -d '{body}'"
+    name = json.dumps(model).decode()
+    body = shlex.quote(f'{{"model": {name}, "prompt": "Say this is a test", "max_tokens": 7}}')
+    return f"curl {address}/v1/completions {key}-H 'content-type: application/json' -d {body}"
 
 
 def _models(aliases: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The command line (contract §7)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -33,6 +34,9 @@ PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen 
 WorkersOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that serve.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, also at a terminal.")]
 
+_SERVE_OPTIONS: Mapping[str, Any] = {"config": None, "host": "127.0.0.1", "port": 4000, "workers": 1}
+"""The options of `serve` with their defaults; they may stand before the command too."""
+
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -52,8 +56,20 @@ def default(
     ] = False,
 ) -> None:
     """Without a command: serve."""
-    if context.invoked_subcommand is None:
+    command = context.invoked_subcommand
+    if command is None:
         serve(config, host, port, workers)
+    else:
+        _hand_on(context, command)
+
+
+def _hand_on(context: typer.Context, command: str) -> None:
+    """Options given before a command count as if they stood after it: `gateway --config FILE check`."""
+    given = {name: context.params[name] for name, unset in _SERVE_OPTIONS.items() if context.params[name] != unset}
+    for name in given:
+        if name != "config" and command != "serve":
+            raise typer.BadParameter(f"{command} does not take it", param_hint=f"--{name}")
+    context.default_map = {command: {name: str(value) for name, value in given.items()}}
 
 
 @app.command()
@@ -81,7 +97,12 @@ def serve(
 @app.command()
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Validate a configuration: every fault with its file, line and path; exit status 1 when there is one."""
-    found = _loaded(config)
+    try:
+        found = _checked(config)
+    except ConfigError as error:
+        if output.wants_json(as_json):
+            output.as_json({"ok": False, "config": str(config), "faults": list(error.faults)})
+        _fail(error)
     rows = [(d.alias, d.provider, d.model, d.id) for d in found.settings.deployments]
     if output.wants_json(as_json):
         keys = ("alias", "provider", "model", "deployment")
@@ -144,12 +165,21 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _loaded(config: Path | None) -> Loaded:
-    """The configuration, with every fault that any floor finds; exits with 1 when there is one."""
+    """The configuration; when it has faults they are listed, and the command ends with status 1."""
     try:
-        found = loaded(config)
-        Catalogue(found.settings, found.source)
+        return _checked(config)
     except ConfigError as error:
         _fail(error)
+
+
+def _checked(config: Path | None) -> Loaded:
+    """The configuration, with every fault that any floor finds.
+
+    Raises:
+        ConfigError: every fault at once.
+    """
+    found = loaded(config)
+    Catalogue(found.settings, found.source)
     return found
 
 

@@ -6,11 +6,25 @@ from gateway.providers.registry import PROVIDERS
 
 DEMO_ALIAS = "demo"
 
+_OPENAI_TEXT = ("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002")
+_OPENAI_CHAT = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "ft:*")
+"""OpenAI's models by their plain names: those with a text-completion endpoint of their own, and the others."""
+
 
 def settings() -> Settings:
-    """The default settings with the alias `demo`, and `openai/*`, `anthropic/*`, … for each provider with a key."""
-    demo = Deployment(id="demo", alias=DEMO_ALIAS, provider="demo", model="demo")
-    return default_settings().model_copy(update={"deployments": (demo, *(_wildcard(name) for name in providers()))})
+    """The default settings with the alias `demo`, and `openai/*`, `anthropic/*`, … for each provider with a key.
+
+    With OpenAI's key its models are served under their plain names too, as its own API would.
+    """
+    found = [Deployment(id="demo", alias=DEMO_ALIAS, provider="demo", model="demo")]
+    keyed = providers()
+    found += [Deployment(id=name, alias=f"{name}/*", provider=name, model="*") for name in keyed]
+    if "openai" in keyed:
+        found += [
+            Deployment(id=name, alias=name, provider="text-completion-openai", model=name) for name in _OPENAI_TEXT
+        ]
+        found += [Deployment(id=name, alias=name, provider="openai", model=name) for name in _OPENAI_CHAT]
+    return default_settings().model_copy(update={"deployments": tuple(found)})
 
 
 def providers() -> list[str]:
@@ -20,7 +34,3 @@ def providers() -> list[str]:
         for row in PROVIDERS.values()
         if not (row.keyless or row.needs_base) and any(environment.get(name) for name in row.key_env)
     ]
-
-
-def _wildcard(provider: str) -> Deployment:
-    return Deployment(id=provider, alias=f"{provider}/*", provider=provider, model="*")

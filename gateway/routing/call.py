@@ -87,9 +87,12 @@ async def _placed(placed: Placed, bound: Bound, upstream: Upstream, exchange: Ex
     try:
         async for delta in stream:
             begun = True
+            if not _is_sound(delta):
+                raise invalid_response(bound.provider, "a field of its answer has an unexpected shape")
             if delta.opening is not None and exchange.opening is None:
                 exchange.opening = delta.opening
-            usage = delta.usage or usage
+            if delta.usage is not None and _counts(delta.usage):
+                usage = delta.usage
             if delta.usage is not None or delta.opening is not None:
                 continue
             if not 0 <= delta.index < call.n:
@@ -104,6 +107,32 @@ async def _placed(placed: Placed, bound: Bound, upstream: Upstream, exchange: Ex
             usage = estimate(call, "".join(written), bound)
         if usage is not None:
             exchange.add_usage(usage)
+
+
+def _is_sound(delta: Delta) -> bool:
+    """Whether a delta holds what its types say: translators copy values out of JSON that may hold anything."""
+    opening = delta.opening
+    if opening is not None:
+        named = (opening.id, opening.model, opening.system_fingerprint)
+        return all(value is None or type(value) is str for value in named)
+    if not (type(delta.text) is str and type(delta.reasoning) is str and type(delta.index) is int):
+        return False
+    return all(
+        type(token.token) is str and (token.logprob is None or type(token.logprob) in (float, int))
+        for token in delta.logprobs or ()
+    )
+
+
+def _counts(usage: Usage) -> bool:
+    """Whether these are counts; others are as good as none."""
+    counts = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+    return all(type(count) is int and count >= 0 for count in counts)
 
 
 async def _call(call: Call, bound: Bound, upstream: Upstream, exchange: Exchange) -> AsyncGenerator[Delta, None]:

@@ -16,7 +16,7 @@ _DEFAULTS = {
     "user-agent": f"guardrail-gateway/{__version__}",
 }
 _PORTS = {"http": 80, "https": 443}
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(r"/[!-~]*")
 
 
@@ -53,9 +53,10 @@ def address_of(url: str) -> Address:
 
 
 @lru_cache(maxsize=256)
-def _name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError("not a header name")
+def _token(name: str) -> str:
+    """A header's name in lower case, or a method checked by the same rule (RFC 9110 §5.6.2)."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("not a token")
     return name.lower()
 
 
@@ -68,11 +69,12 @@ def head_of(request: HttpRequest, address: Address, proxy: Address | None = None
     Raises:
         ValueError: something in it cannot be put on the wire; no message quotes it.
     """
+    _token(request.method)
     sent = {"host": address.authority, **_DEFAULTS}
     if address.credentials:
         sent["authorization"] = f"Basic {address.credentials}"
     for name, value in request.headers.items():
-        sent[_name(name)] = value
+        sent[_token(name)] = value
     if request.body or request.method not in ("GET", "DELETE"):
         sent["content-length"] = str(len(request.body))
     target = address.target

@@ -1,9 +1,13 @@
 """`gateway serve`: uvicorn with uvloop and httptools, one worker or several, drained on SIGTERM."""
 
+import os
+import signal
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -15,6 +19,12 @@ from gateway.serving.worker import Worker
 
 KEEP_ALIVE_SECONDS = 75
 """Idle connections are kept longer than the usual load balancer's 60 seconds, so that it closes first."""
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
+_FAILED_TO_START = 3
+"""The exit status of a uvicorn worker whose application did not start."""
 
 
 class _Server(uvicorn.Server):
@@ -30,8 +40,35 @@ class _Server(uvicorn.Server):
             self._listening()
 
 
+class _Supervisor(Multiprocess):
+    """Several workers. SIGHUP reloads them where they are, as it does a single one, rather than replacing them; and
+    the port is closed before they drain, so that nobody connects to a gateway that is leaving."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], listening: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._listening = listening
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        self._listening()
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            if process.pid is not None and process.process.is_alive():
+                os.kill(process.pid, signal.SIGHUP)
+
+    def terminate_all(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
+
+    def status(self) -> int:
+        """The exit status once `run` is over."""
+        return 1 if any(process.process.exitcode == _FAILED_TO_START for process in self.processes) else 0
+
+
 def bind(found: Loaded, host: str, port: int) -> socket.socket:
-    """A socket bound to `host` and `port` (0: any free one).
+    """A socket that listens on `host` and `port` (0: any free one); connections wait until a worker accepts them.
 
     Raises:
         ConfigError: the address cannot be had, or other machines would be served without a key.
@@ -48,6 +85,7 @@ def bind(found: Loaded, host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, proto)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(BACKLOG)  # now, because binding alone does not show that another server has the port
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
@@ -84,17 +122,24 @@ def run(config: Path | None, found: Loaded, bound: socket.socket, workers: int, 
         log_config=None,
         access_log=False,
         server_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(found.settings.general.shutdown_timeout)),
     )
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the application can reload, there is nothing to reload
     if workers > 1:
-        supervisor = Multiprocess(settings, sockets=[bound])
-        listening()
+        supervisor = _Supervisor(settings, [bound], listening)
         supervisor.run()
-        return 0
+        return supervisor.status()
     server = _Server(settings, listening)
     try:
         server.run(sockets=[bound])
     except KeyboardInterrupt:
         return 0  # uvicorn has drained already and passes the interrupt on
     return 0 if server.started else 1
+
+
+def _leave(_signum: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM before uvicorn listens to it, and after it has drained, when it raises the signal again."""
+    raise SystemExit(0)

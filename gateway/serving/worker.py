@@ -19,6 +19,9 @@ from gateway.telemetry import logs
 WATCH_SECONDS = 1.0
 """How often the files of the configuration are looked at."""
 
+SETTLE_SECONDS = 0.1
+"""How long a changed file must be left alone before it is read, so that none is read while it is being written."""
+
 
 def loaded(config: Path | None) -> Loaded:
     """The configuration at `config`, or the built-in one.
@@ -48,19 +51,20 @@ class Worker:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            source = await self._start()
+            await self._start()
         except ConfigError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        watching = asyncio.create_task(self._watch(source))
+        watching = asyncio.create_task(self._watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         watching.cancel()
         await self.gateway.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _start(self) -> Source:
+    async def _start(self) -> None:
         found = loaded(self.config)
+        self.files = found.source.files
         self.log = logs.make(found.settings.telemetry.log_format)
         logs.take_over(self.log)
         self.gateway = Gateway(found.settings, found.source, self.log)
@@ -72,27 +76,35 @@ class Worker:
             await asyncio.to_thread(tokens.preload, encoding)
         if threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
-        return found.source
 
     def _reload_soon(self) -> None:
         self._reloading = asyncio.create_task(self.reload())
 
-    async def _watch(self, source: Source) -> None:
-        watcher = Watcher(source.files)
+    async def _watch(self) -> None:
+        files, watcher = self.files, Watcher(self.files)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if watcher.changed():
-                source = await self.reload() or source
-                watcher = Watcher(source.files)
+                await asyncio.sleep(SETTLE_SECONDS)
+                while watcher.changed():
+                    await asyncio.sleep(SETTLE_SECONDS)
+                await self.reload()
+            if self.files != files:  # the same watcher otherwise: it knows of changes made during the reload
+                files, watcher = self.files, Watcher(self.files)
 
-    async def reload(self) -> Source | None:
-        """Serve the configuration as it is now; None when it has faults."""
+    async def reload(self) -> bool:
+        """Serve the configuration as it is now; False when it has faults, and the previous one goes on."""
         try:
             found = await asyncio.to_thread(loaded, self.config)
             self.gateway.use(found.settings, found.source)
         except ConfigError as error:
             self.gateway.keep()
             self.log.error("config_refused", faults=list(error.faults), serving="the previous configuration")
-            return None
+            return False
+        except Exception:
+            self.gateway.keep()
+            self.log.exception("config_refused", serving="the previous configuration")
+            return False
+        self.files = found.source.files
         self.log.info("config_reloaded", models=len(found.settings.deployments), warnings=list(found.settings.warnings))
-        return found.source
+        return True
