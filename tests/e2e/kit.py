@@ -169,7 +169,14 @@ def resident_mb(pid: int) -> float:
 
 
 def children(pid: int) -> list[int]:
-    """The workers of a process, that is its children that serve."""
-    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True, check=True)
-    rows = (line.split(maxsplit=1) for line in found.stdout.splitlines())
-    return [int(number) for number, args in rows if "spawn_main" in args]
+    """The workers of a process: its children that serve, in order."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            serves = b"spawn_main" in (folder / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+        if serves and parent == str(pid):
+            found.append(int(folder.name))
+    return sorted(found)
