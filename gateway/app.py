@@ -16,7 +16,7 @@ from gateway.config.source import Source
 from gateway.endpoints import health, openapi
 from gateway.endpoints.completions import Completions
 from gateway.endpoints.models import Models
-from gateway.errors import MethodNotAllowed, RequestError, RouteNotFound
+from gateway.errors import ConfigError, MethodNotAllowed, RequestError, RouteNotFound
 from gateway.middleware import stack
 from gateway.providers.demo.app import app as demo_app
 from gateway.routing.asgi_engine import AsgiUpstream
@@ -29,8 +29,17 @@ from gateway.wire.paths import COMPLETION_PATHS
 
 
 def default_upstream() -> Upstream:
-    """The pooled HTTP engine, with the demo model served in process beside it."""
-    engine = ReqwestUpstream(ca_bundle=environment.ca_bundle())
+    """The pooled HTTP engine, with the demo model served in process beside it.
+
+    Raises:
+        ConfigError: the file of certificate authorities that the environment names cannot be read, or has none in it.
+    """
+    try:
+        ca_bundle = environment.ca_bundle()
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise ConfigError([f"the file of certificate authorities {error.filename} cannot be read: {reason}"]) from error
+    engine = ReqwestUpstream(ca_bundle=ca_bundle)
     return Switch(engine, {"asgi://demo": AsgiUpstream(demo_app)})
 
 

@@ -4,6 +4,8 @@ A call here is an ASGI request to the same application that `gateway serve` runs
 """
 
 import asyncio
+import atexit
+import os
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import aclosing
@@ -105,16 +107,28 @@ class Client:
         return response
 
 
+@overload
+def text_completion(
+    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[False] = False, **params: Any
+) -> Completion: ...
+@overload
+def text_completion(
+    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[True], **params: Any
+) -> Iterator[Completion]: ...
 def text_completion(
     model: str, prompt: Prompt, *, config: Config = None, stream: bool = False, **params: Any
 ) -> Completion | Iterator[Completion]:
     """A text completion, in this process, without a server.
 
+    The work is done on an event loop of its own, so it may be called from any thread; called in a coroutine it keeps
+    that coroutine's loop waiting, for which there is `atext_completion`.
+
     Args:
         model: an alias of the configuration; without one, `provider/model`, or the plain name of an OpenAI model.
         prompt: a string, a list of strings, token ids, or a list of lists of token ids.
-        config: a path to a configuration or a mapping of the same form; None reads provider keys from the environment.
-        stream: True for an iterator of chunks.
+        config: a path to a configuration, which is read once, or a mapping of the same form; None reads provider keys
+            from the environment.
+        stream: True for an iterator of chunks; closing it early ends the call to the provider.
         params: every parameter of a text completion (`max_tokens`, `n`, `logprobs`, …), and `end_user`, `session`,
             `timeout` (seconds) and `request_id`.
 
@@ -124,14 +138,22 @@ def text_completion(
     Raises:
         GatewayError: with the same status and code as over HTTP.
     """
-    return _client(_key(config)).completion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
+    return _shared(config).completion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
 
 
+@overload
+async def atext_completion(
+    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[False] = False, **params: Any
+) -> Completion: ...
+@overload
+async def atext_completion(
+    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[True], **params: Any
+) -> AsyncIterator[Completion]: ...
 async def atext_completion(
     model: str, prompt: Prompt, *, config: Config = None, stream: bool = False, **params: Any
 ) -> Completion | AsyncIterator[Completion]:
     """`text_completion` for a running event loop; with `stream=True` it returns an asynchronous iterator."""
-    return await _client(_key(config)).acompletion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
+    return await _shared(config).acompletion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
 
 
 async def _chunks(response: asgi.AsgiResponse) -> AsyncIterator[Completion]:
@@ -159,29 +181,45 @@ def _load(config: Config) -> Loaded:
     return load(config)
 
 
-def _key(config: Config) -> str | Path | None:
-    """What the clients of the module's functions are kept by: mappings by their JSON text."""
-    if isinstance(config, Mapping):
-        return json.dumps(config).decode()
-    return config
+def _shared(config: Config) -> Client:
+    """The client that the module's functions keep for a configuration."""
+    if config is None:
+        return _client(None, builtin.state())
+    if not isinstance(config, Mapping):
+        return _client(str(config), 0)
+    try:
+        return _client(json.dumps(config), 0)
+    except TypeError as error:
+        raise errors.ConfigError(["config: a mapping must hold what a YAML file can: text, numbers, lists"]) from error
 
 
 @lru_cache(maxsize=32)
-def _client(key: str | Path | None) -> Client:
-    if isinstance(key, str) and key.startswith("{"):
-        return Client(json.loads(key))
-    return Client(key)
+def _client(config: str | bytes | None, _state: int) -> Client:
+    """A client by its configuration's path, or its JSON; `_state` tells one environment from another."""
+    return Client(json.loads(config) if isinstance(config, bytes) else config)
 
 
 class _Loop:
     """An event loop on a thread of its own, for callers that have none."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True).start()
+        self._process = os.getpid()
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
+        self._thread.start()
+        atexit.register(self._stop)
+
+    @property
+    def running(self) -> bool:
+        """False once the interpreter is on its way out."""
+        return self._thread.is_alive()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; an interrupt of the waiting thread cancels it."""
+        if not self.running or self._thread is threading.current_thread():
+            work.close()
+            raise RuntimeError("a completion cannot be waited for while the interpreter or the gateway itself is at work")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -189,10 +227,38 @@ class _Loop:
             future.cancel()
             raise
 
+    def _serve(self) -> None:
+        with self._runner:  # cancels at its end whatever is still under way
+            self._loop.run_forever()
+
+    def _stop(self) -> None:
+        """Ends calls under way while there still is an interpreter to end them with."""
+        if self._process == os.getpid() and self.running:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+
+_STARTING = threading.Lock()
+
+
+def _background() -> _Loop:
+    with _STARTING:
+        return _started()
+
 
 @lru_cache(maxsize=1)
-def _background() -> _Loop:
+def _started() -> _Loop:
     return _Loop()
+
+
+def _forget() -> None:
+    """A forked child has neither the parent's threads nor its connections."""
+    _started.cache_clear()
+    _client.cache_clear()
+    _STARTING.release()
+
+
+os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release, after_in_child=_forget)
 
 
 def _blocking(loop: _Loop, chunks: AsyncIterator[Completion]) -> Iterator[Completion]:
@@ -203,7 +269,8 @@ def _blocking(loop: _Loop, chunks: AsyncIterator[Completion]) -> Iterator[Comple
         while (chunk := loop.run(following())) is not None:
             yield chunk
     finally:
-        loop.run(_close(chunks))
+        if loop.running:
+            loop.run(_close(chunks))
 
 
 async def _close(chunks: Any) -> None:

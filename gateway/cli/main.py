@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from gateway.app import default_upstream
 from gateway.cli import banner, output
 from gateway.cli.explain import explain as explanation
 from gateway.config.load import Loaded
@@ -180,6 +181,7 @@ def _checked(config: Path | None) -> Loaded:
     """
     found = loaded(config)
     Catalogue(found.settings, found.source)
+    default_upstream()
     return found
 
 

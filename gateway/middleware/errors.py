@@ -1,9 +1,11 @@
 """Turns whatever was raised into the error a client can read (contract §4); nothing of a fault's inside leaves."""
 
+import asyncio
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import exchange as exchanges
-from gateway.errors import ClientDisconnected, GatewayError, InternalError
+from gateway.errors import ClientDisconnected, GatewayError, InternalError, Unavailable
 from gateway.telemetry.logs import Logger
 from gateway.wire import json
 
@@ -24,6 +26,12 @@ class ErrorMiddleware:
             await self.app(scope, receive, send)
         except ClientDisconnected as error:
             exchange.error, exchange.status = error, error.status
+        except asyncio.CancelledError:
+            # A server that is closing cancels what has outlived its patience; nobody else does.
+            exchange.error = Unavailable("The gateway is shutting down; send the request again.", code="overloaded")
+            if not exchange.started:
+                await self._answer(exchange.error, exchange, send)
+            raise
         except GatewayError as error:
             exchange.error = error
             await self._answer(error, exchange, send)

@@ -1,8 +1,9 @@
 """The port to providers: one HTTP request out, one answer back. What is behind it knows its HTTP library, nobody else.
 
-Engines: `reqwest.py` (the default: pooled, HTTP/2, proxies), `httpx_engine.py` (any httpx transport), `asgi_engine.py`
-(an ASGI app in process); `Switch` sends a request to one of them by its URL. What can go wrong is the same for all,
-and so are its words: they are written here, once. No message holds a header's value, a body or a URL's query.
+Engines: `pool.py` (the default: HTTP/1.1 on the event loop, pooled, TLS, proxies), `httpx_engine.py` (any httpx
+transport) and `asgi_engine.py` (an ASGI app in process); `Switch` sends a request to one of them by its URL. What can
+go wrong is the same for all, and so are its words: they are written here, once. No message holds a header's value, a
+body or a URL's query.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -52,7 +53,8 @@ class UpstreamResponse(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """By lower-case name; of repeated headers the first, and none whose value is not text."""
+        """By lower-case name, bytes outside ASCII read as Latin-1. A repeated header gives its first value, or all of
+        them joined by commas, as the engine has it."""
         ...
 
     async def read(self) -> bytes:

@@ -137,6 +137,8 @@ def run(config: Path | None, found: Loaded, bound: socket.socket, workers: int, 
         server.run(sockets=[bound])
     except KeyboardInterrupt:
         return 0  # uvicorn has drained already and passes the interrupt on
+    except SystemExit as ended:
+        return 1 if ended.code else 0
     return 0 if server.started else 1
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import threading
 from pathlib import Path
+from time import monotonic
 
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +19,9 @@ from gateway.telemetry import logs
 
 WATCH_SECONDS = 1.0
 """How often the files of the configuration are looked at."""
+
+LAST_WORDS_SECONDS = 2.0
+"""How long requests that outlived `shutdown_timeout` have to end their answers in good form."""
 
 SETTLE_SECONDS = 0.1
 """How long a changed file must be left alone before it is read, so that none is read while it is being written."""
@@ -41,12 +45,25 @@ class Worker:
 
     def __init__(self, config: Path | None) -> None:
         self.config = config
+        self.running = 0
+        self.closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self.gateway(scope, receive, send)
+            await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.running += 1
+        try:
+            await self.gateway(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.closing:
+                raise
+            # The server has run out of patience; the client has been told, and there is nobody else to tell.
+        finally:
+            self.running -= 1
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -58,9 +75,17 @@ class Worker:
         watching = asyncio.create_task(self._watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self.closing = True
         watching.cancel()
+        await self._last_words()
         await self.gateway.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _last_words(self) -> None:
+        """Let requests that the server has cancelled say so to their clients; the server ends when this does."""
+        deadline = monotonic() + LAST_WORDS_SECONDS
+        while self.running and monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
     async def _start(self) -> None:
         found = loaded(self.config)

@@ -205,7 +205,7 @@ class AsgiResponse:
             _resolve(self._ready)
         if body and more:
             await self._until_taken()
-            if self._closed:
+            if self._chunk is not None and self._closed:
                 raise ClientLeft("the client has left")
 
     async def _until_taken(self) -> None:

@@ -40,6 +40,7 @@ class CompletionTokensDetails:
     audio_tokens: int | None = None
     reasoning_tokens: int | None = None
     rejected_prediction_tokens: int | None = None
+    text_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,10 @@ class PromptTokensDetails:
     """What the input tokens were."""
 
     audio_tokens: int | None = None
+    cache_write_tokens: int | None = None
     cached_tokens: int | None = None
+    image_tokens: int | None = None
+    text_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
