@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from time import time
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import environment
@@ -19,12 +16,11 @@ from gateway.endpoints.models import Models
 from gateway.errors import ConfigError, MethodNotAllowed, RequestError, RouteNotFound
 from gateway.middleware import stack
 from gateway.providers.demo.app import app as demo_app
-from gateway.routing.asgi_engine import AsgiUpstream
 from gateway.routing.deployments import Catalogue
-from gateway.routing.reqwest import ReqwestUpstream
+from gateway.routing.engines.asgi_app import AsgiUpstream
+from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.upstream import Switch, Upstream
 from gateway.telemetry.logs import Logger
-from gateway.wire import json
 from gateway.wire.paths import COMPLETION_PATHS
 
 
@@ -39,7 +35,7 @@ def default_upstream() -> Upstream:
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise ConfigError([f"the file of certificate authorities {error.filename} cannot be read: {reason}"]) from error
-    engine = ReqwestUpstream(ca_bundle=ca_bundle)
+    engine = PooledUpstream(ca_bundle=ca_bundle, proxies=environment.proxies())
     return Switch(engine, {"asgi://demo": AsgiUpstream(demo_app)})
 
 
@@ -49,6 +45,7 @@ class Serving:
 
     settings: Settings
     catalogue: Catalogue
+    routes: tuple[Route, ...]
     app: ASGIApp
 
 
@@ -99,18 +96,17 @@ class Gateway:
         completions = Completions(catalogue, self.upstream, settings.general.max_parallel_prompts, self.log)
         models = Models(catalogue, int(time()))
         ready = health.Ready({"configuration": self._configuration, "models": lambda: _models(catalogue)})
-        routes = [
+        routes = (
             *(Route(path, completions, methods=["POST"]) for path in COMPLETION_PATHS),
             *(Route(path, models, methods=["GET"]) for path in ("/v1/models", "/models", "/v1/models/{model:path}")),
             *(Route(path, health.Live(), methods=["GET"]) for path in ("/health/live", "/health/liveliness")),
             *(Route(path, ready, methods=["GET"]) for path in ("/health/ready", "/health/readiness")),
             Route("/openapi.json", openapi.OpenApi(), methods=["GET"]),
-        ]
-        app = Starlette(
-            routes=routes, middleware=stack(settings, self.log), exception_handlers={HTTPException: _http_error}
         )
-        app.router.redirect_slashes = False
-        return Serving(settings, catalogue, app)
+        app: ASGIApp = _Routes(routes)
+        for step in reversed(stack(settings, self.log)):
+            app = step.cls(app, *step.args, **step.kwargs)
+        return Serving(settings, catalogue, routes, app)
 
     def _configuration(self) -> tuple[bool, str]:
         if self.stale:
@@ -123,15 +119,22 @@ def _models(catalogue: Catalogue) -> tuple[bool, str]:
     return count > 0, f"{count} aliases" if count else "no model is configured"
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405 in the form of every other error."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    path, method = request.scope["path"], request.method
-    known: RequestError = RouteNotFound(
-        f"There is no endpoint at {path[:120]}; text completions are asked for with POST /v1/completions."
-    )
-    headers: dict[str, str] = {}
-    if status == 405 and isinstance(error, HTTPException):
-        known = MethodNotAllowed(f"{path[:120]} does not take {method[:16]}.")
-        headers = dict(error.headers or {})
-    return Response(json.dumps(known.body()), known.status, {"content-type": "application/json", **headers})
+class _Routes:
+    """The router, its own 404 and 405 told as this gateway tells every error."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self.router = Router(routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self  # with an application in the scope, the router raises instead of answering in plain text
+        try:
+            await self.router(scope, receive, send)
+        except HTTPException as error:
+            raise _ours(error, scope) from error
+
+
+def _ours(error: HTTPException, scope: Scope) -> RequestError:
+    path = scope["path"][:120]
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{path} does not take {scope['method'][:16]}.", headers=error.headers)
+    return RouteNotFound(f"There is no endpoint at {path}; text completions are asked for with POST /v1/completions.")

@@ -200,9 +200,10 @@ def _client(config: str | bytes | None, _state: int) -> Client:
 
 
 class _Loop:
-    """An event loop on a thread of its own, for callers that have none."""
+    """An event loop on a thread of its own, for callers that have none; `streams` are those being read."""
 
     def __init__(self) -> None:
+        self.streams: set[AsyncIterator[Completion]] = set()
         self._process = os.getpid()
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
@@ -219,7 +220,9 @@ class _Loop:
         """The result of `work`; an interrupt of the waiting thread cancels it."""
         if not self.running or self._thread is threading.current_thread():
             work.close()
-            raise RuntimeError("a completion cannot be waited for while the interpreter or the gateway itself is at work")
+            raise RuntimeError(
+                "a completion cannot be waited for while the interpreter or the gateway itself is at work"
+            )
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -234,10 +237,13 @@ class _Loop:
     def _stop(self) -> None:
         """Ends calls under way while there still is an interpreter to end them with."""
         if self._process == os.getpid() and self.running:
+            for chunks in tuple(self.streams):
+                self.run(_close(chunks))
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
 
+_STOP_SECONDS = 2.0
 _STARTING = threading.Lock()
 
 
@@ -265,10 +271,12 @@ def _blocking(loop: _Loop, chunks: AsyncIterator[Completion]) -> Iterator[Comple
     async def following() -> Completion | None:
         return await anext(chunks, None)
 
+    loop.streams.add(chunks)
     try:
         while (chunk := loop.run(following())) is not None:
             yield chunk
     finally:
+        loop.streams.discard(chunks)
         if loop.running:
             loop.run(_close(chunks))
 

@@ -35,14 +35,13 @@ TABLES = {"gateway/providers/compatible.py", "gateway/providers/registry.py"}
 """Files that are a literal table and may be longer."""
 
 OUTSIDE = {
-    "aiohttp": {"routing/aiohttp_engine.py"},
     "botocore": {"providers/bedrock/signing.py"},
     "google": {"providers/vertex/auth.py"},
-    "httpx": {"routing/httpx_engine.py"},
+    "httptools": {"routing/engines/pooled/connection.py", "serving/protocol.py"},
+    "httpx": {"routing/engines/httpx_transport.py"},
     "orjson": {"wire/json.py"},
     "pydantic": {"config/"},
     "pydantic_core": {"config/"},
-    "pyreqwest": {"routing/reqwest.py"},
     "rich": {"cli/output.py"},
     "starlette": {"app.py", "middleware/", "endpoints/", "serving/worker.py"},
     "structlog": {"telemetry/logs.py"},
@@ -137,6 +136,8 @@ def test_public_things_have_docstrings(path):
         assert ast.get_docstring(tree), "the module has none"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
+                continue
             assert ast.get_docstring(node), node.name
 
 

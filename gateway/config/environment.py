@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from urllib.request import getproxies_environment
 
 CA_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name a file of certificate authorities, as OpenSSL, requests and curl read them; first set wins."""
@@ -31,3 +32,9 @@ def ca_bundle() -> bytes | None:
     """
     path = next((value for value in map(get, CA_BUNDLE_VARIABLES) if value), None)
     return Path(path).read_bytes() if path else None
+
+
+def proxies() -> Mapping[str, str]:
+    """The proxy variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case, as the standard
+    library reads them: `http`, `https`, `all` and `no`."""
+    return getproxies_environment()

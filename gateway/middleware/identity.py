@@ -1,6 +1,7 @@
 """Who is calling: checks the key a request carries before anything else of it is read."""
 
 import hmac
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 
@@ -61,9 +62,12 @@ def _digest(key: str) -> bytes:
 def _is_loopback(scope: Scope) -> bool:
     """Whether the peer is this machine; a server on a Unix socket, or a call in process, names no address."""
     client = scope.get("client")
-    if not client:
-        return True
+    return not client or _is_loopback_host(client[0])
+
+
+@lru_cache(maxsize=256)
+def _is_loopback_host(host: str) -> bool:
     try:
-        return ip_address(client[0]).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return client[0] in ("localhost", "testclient")
+        return host in ("localhost", "testclient")

@@ -1,7 +1,7 @@
 """The outermost step: mints the Exchange, puts the gateway's headers on every answer, writes one line per request."""
 
 import re
-from uuid import uuid4
+from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,7 +26,7 @@ class ScopeMiddleware:
             await self.app(scope, receive, send)
             return
         given = headers.first(scope, b"x-request-id")
-        request_id = given if given and _SANE_ID.fullmatch(given) else f"req_{uuid4().hex}"
+        request_id = given if given and _SANE_ID.fullmatch(given) else f"req_{token_hex(16)}"
         exchange = Exchange(request_id, scope["method"], scope["path"])
         scope[SCOPE_KEY] = exchange
 

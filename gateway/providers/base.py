@@ -36,8 +36,9 @@ class Support:
     """What a provider does with each parameter of a text completion.
 
     `ranges` holds the provider's documented range where it is narrower than OpenAI's: values are clamped to it.
-    `max_n`, `max_stop` and `max_top_logprobs` are the provider's bounds. `text` is True for a native text-completion language:
-    it takes `prompt` as it is, with `echo` (when logprobs are asked for too), `best_of` and `suffix` as its levels say.
+    `max_n`, `max_stop` and `max_top_logprobs` are the provider's bounds. `text` is True for a native text-completion
+    language: it takes `prompt` as it is, with `echo` (when logprobs are asked for too), `best_of` and `suffix` as its
+    levels say.
     `token_prompts` is True where the provider takes token ids. `extra` is True where it takes parameters OpenAI's API
     does not define (`top_k`, `min_p`, `guided_json`, …).
     """

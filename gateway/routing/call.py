@@ -6,9 +6,11 @@ A whole answer is a stream of one delta per choice: there is one code path, not 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from gateway.exchange import Exchange
 from gateway.ledger import tokens
+from gateway.providers.base import StreamDecoder
 from gateway.providers.failures import invalid_response
 from gateway.providers.translation import Placed, Translation
 from gateway.routing.deployments import Bound, within
@@ -22,7 +24,7 @@ _QUEUED = 64
 """Deltas that wait for the client, over all calls of a request, before the providers are slowed down."""
 
 
-async def deltas(
+def deltas(
     translation: Translation, bound: Bound, upstream: Upstream, exchange: Exchange, max_parallel: int
 ) -> AsyncGenerator[Delta, None]:
     """Every choice's deltas; usage and opening go to the Exchange instead.
@@ -35,12 +37,8 @@ async def deltas(
     """
     exchange.provider, exchange.deployment, exchange.served_model = bound.provider, bound.id, bound.model
     if len(translation.calls) == 1:
-        stream = _placed(translation.calls[0], bound, upstream, exchange)
-    else:
-        stream = _side_by_side(translation.calls, bound, upstream, exchange, max_parallel)
-    async with aclosing(stream):
-        async for delta in stream:
-            yield delta
+        return _placed(translation.calls[0], bound, upstream, exchange)
+    return _side_by_side(translation.calls, bound, upstream, exchange, max_parallel)
 
 
 async def _side_by_side(
@@ -83,23 +81,23 @@ async def _placed(placed: Placed, bound: Bound, upstream: Upstream, exchange: Ex
     usage: Usage | None = None
     written: list[str] = []
     begun = False
-    stream = _call(call, bound, upstream, exchange)
+    stream = _batches(call, bound, upstream, exchange)
     try:
-        async for delta in stream:
+        async for batch in stream:
             begun = True
-            if not _is_sound(delta):
-                raise invalid_response(bound.provider, "a field of its answer has an unexpected shape")
-            if delta.opening is not None and exchange.opening is None:
-                exchange.opening = delta.opening
-            if delta.usage is not None and _counts(delta.usage):
-                usage = delta.usage
-            if delta.usage is not None or delta.opening is not None:
-                continue
-            if not 0 <= delta.index < call.n:
-                raise invalid_response(bound.provider, "it has a choice that nobody asked for")
-            written.append(delta.text)
-            written.append(delta.reasoning)
-            yield Delta(first + delta.index, delta.text, delta.logprobs, delta.finish_reason, reasoning=delta.reasoning)
+            for delta in batch:
+                if not _is_sound(delta):
+                    raise invalid_response(bound.provider, "a field of its answer has an unexpected shape")
+                if delta.opening is not None and exchange.opening is None:
+                    exchange.opening = delta.opening
+                if delta.usage is not None and _counts(delta.usage):
+                    usage = delta.usage
+                if delta.usage is not None or delta.opening is not None:
+                    continue
+                if not 0 <= delta.index < call.n:
+                    raise invalid_response(bound.provider, "it has a choice that nobody asked for")
+                written += (delta.text, delta.reasoning)
+                yield replace(delta, index=first + delta.index) if first else delta
     finally:
         await stream.aclose()
         # A call that was cut short has been worked for and will be billed; one that was refused has not.
@@ -135,8 +133,10 @@ def _counts(usage: Usage) -> bool:
     return all(type(count) is int and count >= 0 for count in counts)
 
 
-async def _call(call: Call, bound: Bound, upstream: Upstream, exchange: Exchange) -> AsyncGenerator[Delta, None]:
-    """One HTTP call: the request out, the answer's deltas in."""
+async def _batches(
+    call: Call, bound: Bound, upstream: Upstream, exchange: Exchange
+) -> AsyncGenerator[list[Delta], None]:
+    """One HTTP call: the request out, the answer's deltas in, those that came together in one list."""
     request = bound.translator.request(call)
     if bound.authorize is not None:
         request = await bound.authorize(request)
@@ -151,16 +151,31 @@ async def _call(call: Call, bound: Bound, upstream: Upstream, exchange: Exchange
         if not 200 <= response.status < 300:
             body = await _body(response, exchange)
             raise bound.translator.error(response.status, response.headers, body)
-        if call.stream:
-            async with aclosing(_streamed(call, bound, response, exchange)) as stream:
-                async for delta in stream:
-                    yield delta
+        if not call.stream:
+            yield _whole(call, bound, await _body(response, exchange))
             return
-        body = await _body(response, exchange)
-        for delta in _whole(call, bound, body):
-            yield delta
+        decoder = bound.translator.stream(call)
+        chunks = response.chunks()
+        chunk: bytes | None = b""
+        while chunk is not None:
+            exchange.waiting()
+            try:
+                chunk = await anext(chunks, None)
+            finally:
+                exchange.waited()
+            found = _decoded(decoder, chunk, bound)
+            if found:
+                yield found
     finally:
         await response.close()
+
+
+def _decoded(decoder: StreamDecoder, chunk: bytes | None, bound: Bound) -> list[Delta]:
+    """The deltas that a chunk completes, or those left at the end (None)."""
+    try:
+        return decoder.feed(chunk) if chunk is not None else decoder.close()
+    except _NOT_ITS_LANGUAGE as error:
+        raise invalid_response(bound.provider, "a part of its stream has an unexpected shape") from error
 
 
 async def _body(response: UpstreamResponse, exchange: Exchange) -> bytes:
@@ -179,26 +194,6 @@ def _whole(call: Call, bound: Bound, body: bytes) -> list[Delta]:
     if {delta.index for delta in found if delta.finish_reason} != set(range(call.n)):
         raise invalid_response(bound.provider, f"it does not have the {call.n} choices that were asked for")
     return found
-
-
-async def _streamed(
-    call: Call, bound: Bound, response: UpstreamResponse, exchange: Exchange
-) -> AsyncGenerator[Delta, None]:
-    decoder = bound.translator.stream(call)
-    chunks = response.chunks()
-    chunk: bytes | None = b""
-    while chunk is not None:
-        exchange.waiting()
-        try:
-            chunk = await anext(chunks, None)
-        finally:
-            exchange.waited()
-        try:
-            found = decoder.feed(chunk) if chunk is not None else decoder.close()
-        except _NOT_ITS_LANGUAGE as error:
-            raise invalid_response(bound.provider, "a part of its stream has an unexpected shape") from error
-        for delta in found:
-            yield delta
 
 
 def estimate(call: Call, text: str, bound: Bound) -> Usage:

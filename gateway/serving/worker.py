@@ -4,7 +4,6 @@ import asyncio
 import signal
 import threading
 from pathlib import Path
-from time import monotonic
 
 from starlette.types import Receive, Scope, Send
 
@@ -46,7 +45,6 @@ class Worker:
     def __init__(self, config: Path | None) -> None:
         self.config = config
         self.running = 0
-        self.closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -59,11 +57,13 @@ class Worker:
         try:
             await self.gateway(scope, receive, send)
         except asyncio.CancelledError:
-            if not self.closing:
-                raise
-            # The server has run out of patience; the client has been told, and there is nobody else to tell.
+            # Only a server that has run out of patience at its end cancels requests; what the client had to be told
+            # it has been told, and the server would take this for a fault.
+            return
         finally:
             self.running -= 1
+            if not self.running:
+                self.idle.set()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -75,7 +75,6 @@ class Worker:
         watching = asyncio.create_task(self._watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.closing = True
         watching.cancel()
         await self._last_words()
         await self.gateway.close()
@@ -83,13 +82,14 @@ class Worker:
 
     async def _last_words(self) -> None:
         """Let requests that the server has cancelled say so to their clients; the server ends when this does."""
-        deadline = monotonic() + LAST_WORDS_SECONDS
-        while self.running and monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        self.idle.clear()
+        if self.running:
+            await asyncio.wait((asyncio.ensure_future(self.idle.wait()),), timeout=LAST_WORDS_SECONDS)
 
     async def _start(self) -> None:
         found = loaded(self.config)
         self.files = found.source.files
+        self.idle = asyncio.Event()
         self.log = logs.make(found.settings.telemetry.log_format)
         logs.take_over(self.log)
         self.gateway = Gateway(found.settings, found.source, self.log)
@@ -107,12 +107,13 @@ class Worker:
 
     async def _watch(self) -> None:
         files, watcher = self.files, Watcher(self.files)
+        changed = False
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(SETTLE_SECONDS if changed else WATCH_SECONDS)
             if watcher.changed():
-                await asyncio.sleep(SETTLE_SECONDS)
-                while watcher.changed():
-                    await asyncio.sleep(SETTLE_SECONDS)
+                changed = True
+            elif changed:
+                changed = False
                 await self.reload()
             if self.files != files:  # the same watcher otherwise: it knows of changes made during the reload
                 files, watcher = self.files, Watcher(self.files)

@@ -31,13 +31,16 @@ class LegacyLogprobs:
         tops: list[dict[str, float] | None] = []
         offsets: list[int] = []
         for token in tokens:
+            raw = token.raw if token.raw is not None else token.token.encode("utf-8", "replace")
+            if self._decoder.getstate()[0] and not _is_partial(raw):  # the character before was never finished
+                self._offset += len(self._decoder.decode(b"", True))
+                self._decoder.reset()
             name = _name(token)
             names.append(name)
             logprobs.append(token.logprob)
             offsets.append(self._offset)
             # "The API will always return the logprob of the sampled token, so there may be up to logprobs+1 elements."
             tops.append(None if token.logprob is None else {**dict(token.top), name: token.logprob})
-            raw = token.raw if token.raw is not None else token.token.encode("utf-8", "replace")
             self._offset += len(self._decoder.decode(raw))
         return {"tokens": names, "token_logprobs": logprobs, "top_logprobs": tops, "text_offset": offsets}
 

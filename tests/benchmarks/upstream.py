@@ -19,8 +19,8 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.routing.httpx_engine import HttpxUpstream
-from gateway.routing.pool import PooledUpstream
+from gateway.routing.engines.httpx_transport import HttpxUpstream
+from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.upstream import Timeouts, Upstream
 from gateway.types import HttpRequest
 

@@ -90,9 +90,15 @@ def command(*args: str) -> list[str]:
 
 def run(folder: Path, *args: str, **extra: str) -> "subprocess.CompletedProcess[str]":
     """One command of the gateway, run to its end; its output is a pipe."""
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603
         command(*args), cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=SECONDS
     )
+
+
+def shell(line: str) -> bytes:
+    """What a line prints when it is pasted into a shell; one that fails fails the test."""
+    argv = ["/bin/bash", "-c", line]
+    return subprocess.run(argv, env=environment(), capture_output=True, check=True, timeout=SECONDS).stdout  # noqa: S603
 
 
 @contextmanager
@@ -100,7 +106,9 @@ def started(folder: Path, argv: list[str], env: Mapping[str, str]) -> Iterator[P
     """A process with its output in `folder`; stopped at the end of the block, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        popen = subprocess.Popen(argv, cwd=folder, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+        popen = subprocess.Popen(  # noqa: S603
+            argv, cwd=folder, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL
+        )
     process = Process(popen, folder)
     try:
         yield process

@@ -71,7 +71,7 @@ def test_check_writes_json_into_a_pipe(tmp_path: Path):
 def at_a_terminal(folder: Path, *args: str) -> tuple[int, str]:
     """A command's exit status and what a person sees of it."""
     own, its = pty.openpty()
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603
         kit.command(*args), cwd=folder, env=kit.environment(TERM="dumb"), stdin=its, stdout=its, stderr=its
     ) as popen:
         os.close(its)

@@ -63,19 +63,20 @@ def test_a_stream_finishes_while_new_connections_are_refused(tmp_path: Path, wor
 @WORKERS
 def test_a_stream_that_outlives_the_shutdown_timeout_is_ended_in_band(tmp_path: Path, workers: str):
     with kit.gateway(tmp_path, CONFIG % 1, "--workers", workers) as process:
-        with streaming(process.url) as client:
-            with client.stream("POST", "/v1/completions", json={**ASK, "max_tokens": 400, "n": 128}) as response:
-                data = events(response)
-                next(data)
-                began = time.monotonic()
-                process.signal(signal.SIGTERM)
-                rest = list(data)
+        ask = {**ASK, "max_tokens": 400, "n": 128}
+        with streaming(process.url) as client, client.stream("POST", "/v1/completions", json=ask) as response:
+            data = events(response)
+            next(data)
+            began = time.monotonic()
+            process.signal(signal.SIGTERM)
+            rest = list(data)
         assert rest[-1] == "[DONE]"
         error = json.loads(rest[-2])["error"]
         assert error["type"] == "service_unavailable"
         assert error["code"] == "overloaded"
         assert process.stop() == 0
         assert time.monotonic() - began < 5
+        assert "ASGI" not in process.out
 
 
 def test_an_answer_that_outlives_the_shutdown_timeout_is_refused(tmp_path: Path):
@@ -91,7 +92,10 @@ def test_an_answer_that_outlives_the_shutdown_timeout_is_refused(tmp_path: Path)
         assert said.startswith(b"HTTP/1.1 503")
         assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == "overloaded"
         assert process.stop() == 0
-        assert "Traceback" not in process.err
+        (line,) = [line for line in process.lines("request") if line["url.path"] == "/v1/completions"]
+        assert (line["http.response.status_code"], line["error.type"]) == (503, "overloaded")
+        assert "ASGI" not in process.out  # that is how the server reports a fault
+        assert process.err.count("Traceback") == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.errors import UpstreamConnectionError, UpstreamInvalidResponse, UpstreamRateLimited, UpstreamTimeout
-from gateway.routing.asgi_engine import AsgiUpstream
+from gateway.routing.engines.asgi_app import AsgiUpstream
 from gateway.routing.upstream import Bounds, Timeouts, Upstream
 from gateway.types import HttpRequest
 from gateway.wire.asgi import Message, Receive, Scope, Send

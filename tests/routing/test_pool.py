@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigError, UpstreamConnectionError, UpstreamError, UpstreamInvalidResponse
-from gateway.routing import connection, proxies
-from gateway.routing.inflate import PIECE_BYTES, Inflate, NotDecodable
-from gateway.routing.pool import PooledUpstream
-from gateway.routing.request_head import address_of, head_of
+from gateway.routing.engines.pooled import connection, proxies
+from gateway.routing.engines.pooled.inflate import PIECE_BYTES, Inflate, NotDecodable
+from gateway.routing.engines.pooled.pool import PooledUpstream
+from gateway.routing.engines.pooled.request_head import address_of, head_of
 from gateway.routing.upstream import Timeouts
 from gateway.types import HttpRequest
 from tests.routing import servers
@@ -426,7 +426,7 @@ def test_one_engine_serves_several_event_loops() -> None:
 
 FORKED = """
 import asyncio, os, sys
-from gateway.routing.pool import PooledUpstream
+from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.upstream import Timeouts
 from gateway.types import HttpRequest
 upstream = PooledUpstream()

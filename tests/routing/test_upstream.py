@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from gateway.errors import UpstreamConnectionError, UpstreamError, UpstreamInvalidResponse, UpstreamTimeout
-from gateway.routing.asgi_engine import AsgiUpstream
-from gateway.routing.httpx_engine import HttpxUpstream
-from gateway.routing.pool import PooledUpstream
+from gateway.routing.engines.asgi_app import AsgiUpstream
+from gateway.routing.engines.httpx_transport import HttpxUpstream
+from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.upstream import Bounds, Switch, Timeouts, Upstream
 from gateway.types import HttpRequest
 from gateway.version import __version__

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NoReturn, Protocol
 
 from gateway.routing import upstream
-from gateway.routing.inflate import Inflate, NotDecodable
+from gateway.routing.engines.pooled.inflate import Inflate, NotDecodable
 from gateway.routing.upstream import Bounds, Timeouts
 
 
@@ -21,7 +21,7 @@ class Line(Protocol):
         ...
 
 
-class Exchange:
+class RoundTrip:
     """A request under way, then its answer; see the port `UpstreamResponse`."""
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Exchange:
 
     def __repr__(self) -> str:
         state = "complete" if self._done else "open" if self._connection else "closed"
-        return f"<Exchange {self.status} {state}>"
+        return f"<RoundTrip {self.status} {state}>"
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from gateway.errors import GatewayError
 from gateway.routing import upstream
-from gateway.routing.answer import Answer, Terms
+from gateway.routing.engines.answer import Answer, Terms
 from gateway.routing.upstream import Bounds, Timeouts
 from gateway.types import HttpRequest
 from gateway.version import __version__

@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 from gateway.errors import ConfigError
 from gateway.routing import upstream
-from gateway.routing.connection import Connection, Shelf
-from gateway.routing.exchange import Exchange
-from gateway.routing.proxies import check as check_proxies
-from gateway.routing.proxies import choose as choose_proxy
-from gateway.routing.request_head import Address, address_of, head_of
-from gateway.routing.tunnel import open_tunnel
+from gateway.routing.engines.pooled.connection import Connection, Shelf
+from gateway.routing.engines.pooled.proxies import check as check_proxies
+from gateway.routing.engines.pooled.proxies import choose as choose_proxy
+from gateway.routing.engines.pooled.request_head import Address, address_of, head_of
+from gateway.routing.engines.pooled.roundtrip import RoundTrip
+from gateway.routing.engines.pooled.tunnel import open_tunnel
 from gateway.routing.upstream import Bounds, Timeouts
 from gateway.types import HttpRequest
 
@@ -68,7 +68,7 @@ class PooledUpstream:
         state = "closed" if self._closed else f"{self._in_flight} in flight, {idle} idle"
         return f"<PooledUpstream {state}>"
 
-    async def send(self, request: HttpRequest, timeouts: Timeouts, *, stream: bool) -> Exchange:
+    async def send(self, request: HttpRequest, timeouts: Timeouts, *, stream: bool) -> RoundTrip:
         """As the port says; bytes are handed over as they come whether `stream` is set or not."""
         if self._closed:
             raise RuntimeError("the upstream is closed")
@@ -89,10 +89,10 @@ class PooledUpstream:
             except BaseException:
                 self._in_flight -= 1
                 raise
-        exchange = Exchange(connection, request.url, timeouts, self._bounds, self._ended)
-        connection.start(exchange, head, request.body, total_at)
-        await exchange.head()
-        return exchange
+        trip = RoundTrip(connection, request.url, timeouts, self._bounds, self._ended)
+        connection.start(trip, head, request.body, total_at)
+        await trip.head()
+        return trip
 
     async def close(self) -> None:
         self._closed = True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
-from gateway.routing.inflate import ACCEPT_ENCODING
+from gateway.routing.engines.pooled.inflate import ACCEPT_ENCODING
 from gateway.types import HttpRequest
 from gateway.version import __version__
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from ipaddress import ip_address, ip_network
 
 from gateway.errors import ConfigError
-from gateway.routing.request_head import Address, address_of
+from gateway.routing.engines.pooled.request_head import Address, address_of
 
 
 def check(proxies: Mapping[str, str]) -> None:

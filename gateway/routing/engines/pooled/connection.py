@@ -9,7 +9,7 @@ import socket
 
 import httptools
 
-from gateway.routing.exchange import Exchange
+from gateway.routing.engines.pooled.roundtrip import RoundTrip
 
 MAX_HEAD_BYTES = 256 * 1024
 """Status line and headers, interim answers included, may not be larger."""
@@ -41,7 +41,6 @@ class Connection(asyncio.Protocol):
         "_buffered",
         "_encoding",
         "_ends_at_eof",
-        "_exchange",
         "_framed",
         "_head_bytes",
         "_headers",
@@ -55,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_timer_at",
         "_total_at",
         "_transport",
+        "_trip",
         "_writable",
     )
 
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._shelf = shelf
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
+        self._trip: RoundTrip | None = None
         self._reusable = False
         self._reading = True
         self._writable = True
@@ -91,9 +91,9 @@ class Connection(asyncio.Protocol):
         """Close an idle connection."""
         self.transport.close()
 
-    def start(self, exchange: Exchange, head: bytes, body: bytes, total_at: float) -> None:
+    def start(self, trip: RoundTrip, head: bytes, body: bytes, total_at: float) -> None:
         """Send a request. `total_at` is the loop's time at which the exchange must be over."""
-        self._exchange = exchange
+        self._trip = trip
         self._reusable = False
         self._head_bytes = self._buffered = 0
         self._last = self._loop.time()
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """Close without ceremony; the exchange has been told already, or there is none."""
-        self._exchange = None
+        self._trip = None
         self.transport.abort()
 
     def drained(self) -> None:
@@ -128,22 +128,22 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
+        trip, self._trip = self._trip, None
+        if trip is not None:
             if self._ends_at_eof and error is None:
-                exchange.finished()
+                trip.finished()
             else:
-                exchange.failed("broken", error)
+                trip.failed("broken", error)
         else:
             self._shelf.drop(self)
 
     def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:  # nobody asked
+        trip = self._trip
+        if trip is None:  # nobody asked
             self.transport.abort()
             return
         self._last = self._loop.time()
-        if not exchange.status:
+        if not trip.status:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -151,9 +151,9 @@ class Connection(asyncio.Protocol):
             self._give_up("unreadable", error)
         if self._reusable:
             self._rest()
-        elif self._exchange is None:
+        elif self._trip is None:
             self._close()  # not to be used again, or bytes came after the answer
-        elif not exchange.status and self._head_bytes > MAX_HEAD_BYTES:
+        elif not trip.status and self._head_bytes > MAX_HEAD_BYTES:
             self._give_up("unreadable", None)
 
     def pause_writing(self) -> None:
@@ -180,27 +180,27 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        exchange = self._exchange
-        if status >= 200 and exchange is not None:
+        trip = self._trip
+        if status >= 200 and trip is not None:
             self._ends_at_eof = not self._framed and status not in _BODILESS
-            exchange.begun(status, self._headers, self._encoding)
+            trip.begun(status, self._headers, self._encoding)
 
     def on_body(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.fed(data)
+        trip = self._trip
+        if trip is not None:
+            trip.fed(data)
             self._buffered += len(data)
             if self._buffered > _HIGH_WATER and self._reading:
                 self._reading = False
                 self.transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        exchange = self._exchange
-        if exchange is None or not exchange.status:  # an interim answer, 1xx
+        trip = self._trip
+        if trip is None or not trip.status:  # an interim answer, 1xx
             return
-        self._exchange = None
+        self._trip = None
         self._reusable = self._parser.should_keep_alive() and self._writable
-        exchange.finished()
+        trip.finished()
 
     # Its own affairs.
 
@@ -220,17 +220,17 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def _give_up(self, kind: str, cause: Exception | None) -> None:
-        exchange, self._exchange = self._exchange, None
+        trip, self._trip = self._trip, None
         self._reusable = False
         self.transport.abort()
-        if exchange is not None:
-            exchange.failed(kind, cause)
+        if trip is not None:
+            trip.failed(kind, cause)
 
     def _due(self) -> float:
         """When something is late: the next byte, the whole answer, or the next request."""
-        if self._exchange is None:
+        if self._trip is None:
             return self._last + IDLE_SECONDS
-        return min(self._last + self._exchange.timeouts.read, self._total_at)
+        return min(self._last + self._trip.timeouts.read, self._total_at)
 
     def _watch(self) -> None:
         due = self._due()
@@ -244,12 +244,12 @@ class Connection(asyncio.Protocol):
     def _look(self) -> None:
         self._timer = None
         now = self._loop.time()
-        exchange = self._exchange
-        if exchange is not None and (exchange.unread() or not self._writable):
+        trip = self._trip
+        if trip is not None and (trip.unread() or not self._writable):
             self._last = now  # it is not the provider who is slow
         if now < self._due() - 0.001:
             self._watch()
-        elif exchange is None:
+        elif trip is None:
             self.transport.close()
         else:
             self._give_up("total" if now >= self._total_at - 0.001 else "read", None)

@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 
-from gateway.routing.connection import Connection
-from gateway.routing.request_head import Address
+from gateway.routing.engines.pooled.connection import Connection
+from gateway.routing.engines.pooled.request_head import Address
 
 _MAX_HEAD_BYTES = 16 * 1024
 
