@@ -5,6 +5,7 @@ It travels in the ASGI scope, not in a context variable: one set inside a stream
 
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from dataclasses import dataclass, field
+from random import getrandbits
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +18,12 @@ SCOPE_KEY = "gateway.exchange"
 LOCAL_KEY = "gateway.local"
 """Set in the scope of a call made in process: the caller holds the configuration, so no key is asked for. A server
 never sets it, and no client can."""
+
+
+def new_id(prefix: str) -> str:
+    """`prefix` and 128 random bits in hex: unique, and not a secret."""
+    return f"{prefix}{getrandbits(128):032x}"
+
 
 Filter = Callable[[AsyncIterator[Delta]], AsyncIterator[Delta]]
 """Reads an answer's deltas and gives out what may leave; whoever writes the answer applies the filters in order."""

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from secrets import token_hex
 from time import time
 
 from starlette.types import Receive, Scope, Send
@@ -48,7 +47,7 @@ class Completions:
         exchange.request = request
         translation = translate(request, bound.shape)
         exchange.dropped = translation.dropped
-        answer = Answer(f"cmpl-{token_hex(16)}", request.model, int(time()), translation.prompts * translation.n)
+        answer = Answer(exchanges.new_id("cmpl-"), request.model, int(time()), translation.prompts * translation.n)
         async with ClientWatch(receive) as watch:
             calls = call.deltas(translation, bound, self.upstream, exchange, self.max_parallel)
             async with aclosing(calls):

@@ -4,6 +4,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.endpoints import respond
 from gateway.routing.deployments import Catalogue
+from gateway.wire import completions
 
 
 class Models:
@@ -26,8 +27,9 @@ class Models:
         elif wanted in self.catalogue.names():
             await respond.plain(send, self._entry(wanted))
         else:
-            self.catalogue.find(wanted)
-            await respond.plain(send, self._entry(wanted))
+            name = completions.READERS["model"]("model", wanted)
+            self.catalogue.find(name)
+            await respond.plain(send, self._entry(name))
 
     def _entry(self, name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": self.created, "owned_by": "guardrail-gateway"}

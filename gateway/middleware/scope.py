@@ -1,12 +1,11 @@
 """The outermost step: mints the Exchange, puts the gateway's headers on every answer, writes one line per request."""
 
 import re
-from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import ClientDisconnected
-from gateway.exchange import SCOPE_KEY, Exchange
+from gateway.exchange import SCOPE_KEY, Exchange, new_id
 from gateway.middleware import headers
 from gateway.telemetry import logs
 from gateway.telemetry.logs import Logger
@@ -26,7 +25,7 @@ class ScopeMiddleware:
             await self.app(scope, receive, send)
             return
         given = headers.first(scope, b"x-request-id")
-        request_id = given if given and _SANE_ID.fullmatch(given) else f"req_{token_hex(16)}"
+        request_id = given if given and _SANE_ID.fullmatch(given) else new_id("req_")
         exchange = Exchange(request_id, scope["method"], scope["path"])
         scope[SCOPE_KEY] = exchange
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -126,22 +125,22 @@ def run(config: Path | None, found: Loaded, bound: socket.socket, workers: int, 
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(found.settings.general.shutdown_timeout)),
     )
-    signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the application can reload, there is nothing to reload
     if workers > 1:
         supervisor = _Supervisor(settings, [bound], listening)
         supervisor.run()
         return supervisor.status()
     server = _Server(settings, listening)
+
+    def leave(_signum: int, _frame: FrameType | None) -> None:
+        if not server.started:
+            raise SystemExit(0)
+        # uvicorn has drained already, and raises the signal again for handlers that were there before its own
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
     try:
         server.run(sockets=[bound])
-    except KeyboardInterrupt:
-        return 0  # uvicorn has drained already and passes the interrupt on
     except SystemExit as ended:
         return 1 if ended.code else 0
     return 0 if server.started else 1
-
-
-def _leave(_signum: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM before uvicorn listens to it, and after it has drained, when it raises the signal again."""
-    raise SystemExit(0)

@@ -5,7 +5,7 @@ structlog is imported here only. Tracebacks are written without the values of lo
 
 import logging
 import sys
-from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
@@ -25,19 +25,17 @@ def make(kind: Literal["json", "console", "library"]) -> Logger:
     `json` and `console` write to standard output. `library` hands events to the standard library's logger named
     `gateway`, for a host application to show or not; it is what calls in process use.
     """
-    shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
     if kind == "library":
-        bridge = [*shared, structlog.stdlib.render_to_log_kwargs]
+        bridge: list[Any] = [structlog.stdlib.render_to_log_kwargs]
         host = structlog.wrap_logger(logging.getLogger("gateway"), processors=bridge, wrapper_class=_BOUND)
         return host.bind()  # type: ignore[no-any-return]
-    shared += [structlog.processors.TimeStamper(fmt="iso", utc=True), _severity]
     if kind == "json":
-        tail: list[Any] = [structlog.processors.ExceptionRenderer(_TRACEBACK), _json]
+        chain: list[Any] = [_stamp, _json]
         out: Any = structlog.BytesLogger(sys.stdout.buffer)
     else:
-        tail = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        chain = [_stamp, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         out = structlog.WriteLogger(sys.stdout)
-    return structlog.wrap_logger(out, processors=[*shared, *tail], wrapper_class=_BOUND).bind()  # type: ignore[no-any-return]
+    return structlog.wrap_logger(out, processors=chain, wrapper_class=_BOUND).bind()  # type: ignore[no-any-return]
 
 
 def take_over(log: Logger) -> None:
@@ -50,16 +48,23 @@ def take_over(log: Logger) -> None:
 
 
 _BOUND = structlog.make_filtering_bound_logger(logging.INFO)
-_TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+_TRACEBACK = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
-def _severity(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """OpenTelemetry's name for the level."""
-    event["severity_text"] = event.pop("level").upper()
+def _stamp(_logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """OpenTelemetry's names for when and how grave."""
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    event["severity_text"] = _SEVERITIES.get(method) or method.upper()
     return event
 
 
-def _json(_logger: Any, _method: str, event: Mapping[str, Any]) -> bytes:
+_SEVERITIES = {"warning": "WARN", "exception": "ERROR", "critical": "FATAL"}
+"""Where structlog's method and the short names of OpenTelemetry's log data model differ."""
+
+
+def _json(logger: Any, method: str, event: dict[str, Any]) -> bytes:
+    if "exc_info" in event:
+        _TRACEBACK(logger, method, event)
     return json.dumps(event)
 
 

@@ -72,7 +72,7 @@ def test_libraries_log_in_the_same_form_and_chatter_stays_out(capfdbinary, root_
     logging.getLogger("httpx").info("HTTP Request: GET https://example.org/?key=secret")
     lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
     assert [(line["event"], line["logger"], line["severity_text"]) for line in lines] == [
-        ("told once", "some.library", "WARNING")
+        ("told once", "some.library", "WARN")
     ]
 
 
