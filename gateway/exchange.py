@@ -88,6 +88,10 @@ class Exchange:
         """Seconds since the request came in."""
         return perf_counter() - self.began
 
+    def time_left(self) -> float | None:
+        """Seconds of the client's patience that are left, at least a millisecond; None when it named none."""
+        return None if self.timeout is None else max(self.timeout - self.duration(), 0.001)
+
     def overhead(self) -> float:
         """Seconds since the request came in that were not spent waiting for a provider."""
         now = perf_counter()

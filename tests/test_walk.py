@@ -100,3 +100,10 @@ def test_the_readme_names_the_steps_in_the_order_of_the_onion():
     files = [step.cls.__module__.rsplit(".", 1)[1] for step in stack(found.settings, logs.make("library"))]
     named = re.findall(r"(\w+)\.py", walk)
     assert [name for name in named if name in files] == files
+
+
+@pytest.mark.parametrize(("path", "lines"), [("/health/live", 0), ("/v1/models", 1), ("/nowhere", 1)])
+def test_one_line_is_logged_per_request_and_none_for_a_probe_that_finds_all_well(path, lines, caplog):
+    with caplog.at_level("INFO", logger="gateway"):
+        answer(b"", path=path, method="GET")
+    assert [record.getMessage() for record in caplog.records] == ["request"] * lines

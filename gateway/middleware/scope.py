@@ -9,6 +9,7 @@ from gateway.exchange import SCOPE_KEY, Exchange, new_id
 from gateway.middleware import headers
 from gateway.telemetry import logs
 from gateway.telemetry.logs import Logger
+from gateway.wire.paths import OPEN_PATHS
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -42,4 +43,5 @@ class ScopeMiddleware:
         try:
             await self.app(scope, receive, send_with_headers)
         finally:
-            self.log.info("request", **logs.request_line(exchange))
+            if exchange.status != 200 or exchange.path not in OPEN_PATHS:  # probes that find all well say nothing new
+                self.log.info("request", **logs.request_line(exchange))

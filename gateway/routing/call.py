@@ -141,7 +141,7 @@ async def _batches(
     if bound.authorize is not None:
         request = await bound.authorize(request)
     exchange.attempts += 1
-    timeouts = within(bound.stream if call.stream else bound.whole, exchange.timeout)
+    timeouts = within(bound.stream if call.stream else bound.whole, exchange.time_left())
     exchange.waiting()
     try:
         response = await upstream.send(request, timeouts, stream=call.stream)

@@ -148,6 +148,8 @@ def _faults(deployment: Deployment, over: Mapping[str, str]) -> list[tuple[tuple
         hint = closest(deployment.provider, PROVIDERS) or f"; known are {', '.join(sorted(PROVIDERS))}"
         return [((params, "model"), f"unknown provider {deployment.provider!r}{hint}")]
     found: list[tuple[tuple[str, ...], str]] = []
+    if "*" in deployment.model and "*" not in deployment.alias:
+        found.append(((params, "model"), "a star in the model needs one in model_name, whose text it stands for"))
     if provider.needs_base and not _base(deployment, provider, over):
         wanted = " or ".join(("api_base", *provider.base_env))
         found.append(((params, "api_base"), f"{provider.name} needs the server's address: set {wanted}"))

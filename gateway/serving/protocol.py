@@ -1,5 +1,6 @@
-"""uvicorn's HTTP/1.1 protocol with what it lacks: a bound on how long and how large the head of a request may be, the
-bodies of requests that offer an upgrade, and every pipelined request's notice that its client has left.
+"""uvicorn's HTTP/1.1 protocol with what it lacks: bounds on how long and how large the head of a request may be and on
+how long a refused body is read, the bodies of requests that offer an upgrade, and every pipelined request's notice that
+its client has left.
 
 A refusal before a request is complete has no Exchange and passes no step; it is written here, in the form of every
 other error.
@@ -35,6 +36,7 @@ class Protocol(HttpToolsProtocol):
         self._received = 0
         self._running: RequestResponseCycle | None = None
         self._upgrading = False
+        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -42,6 +44,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        self._linger_no_more()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True  # uvicorn tells only the last of several pipelined requests
             self._running.message_event.set()
@@ -78,8 +81,20 @@ class Protocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._linger_no_more()
         if not self._upgrading:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            # What is left of a refused body is read, so that its sender gets to read the refusal; but not for ever.
+            self._lingering = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _linger_no_more(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
 
     def _decline(self, rest: bytes) -> None:
         """Read a request that offers another protocol as if it did not, which RFC 9110, section 7.8 allows.

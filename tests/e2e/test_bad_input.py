@@ -258,6 +258,13 @@ def test_a_client_in_process_that_leaves_a_stream_is_no_fault(
     assert line["error.type"] == "client_disconnected"
 
 
+@pytest.mark.parametrize("sent", ["Jürgen", "Νίκος"])
+def test_a_name_in_a_header_may_be_utf_8(gateway: InProcess, caplog: pytest.LogCaptureFixture, sent: str) -> None:
+    with caplog.at_level("INFO", "gateway"):
+        gateway.ask(body(), headers=[(b"x-gateway-end-user", sent.encode())])
+    assert caplog.records[-1].__dict__["user.id"] == sent
+
+
 # Over a socket
 
 
@@ -290,6 +297,7 @@ CLOSE = b"connection: close\r\n"
         ([HEAD, LENGTH, b"connection: Upgrade, HTTP2-Settings, close\r\nupgrade: h2c\r\n\r\n", body()], 200, None),
         ([b"POST /v1/completions HTTP/1.0\r\n", LENGTH, b"\r\n", body()], 200, None),
         ([b"POST http://elsewhere.example/v1/completions HTTP/1.1\r\n", LENGTH, CLOSE, b"\r\n", body()], 200, None),
+        ([b"HEAD /v1/models HTTP/1.0\r\n\r\n"], 200, None),
         ([b"OPTIONS * HTTP/1.0\r\n\r\n"], 404, "route_not_found"),
         ([b"GET / HTTP/1.0\r\nhost: [\r\n\r\n"], 404, "route_not_found"),
         ([HEAD, CLOSE, b"\r\n"], 400, "invalid_json"),
@@ -346,10 +354,14 @@ def test_pipelined_requests_are_answered_in_their_order(served: Served) -> None:
     [
         ([b"GET /health/live HTTP/1.1\r\nx-slow"], [b"408"]),
         ([b"GET /health/live HTTP/1.1\r\n\r\n", b"GET /heal"], [b"200", b"408"]),
+        ([b"POST /nope HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n", b"and no end"], [b"404"]),
+        ([b"POST /nope HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"], [b"404"]),
         ([], []),
     ],
 )
-def test_a_head_that_trickles_in_is_given_up(tmp_path: Path, pieces: list[bytes], status: list[bytes]) -> None:
+def test_a_head_that_trickles_in_or_a_refused_body_without_end_is_given_up(
+    tmp_path: Path, pieces: list[bytes], status: list[bytes]
+) -> None:
     with serving(tmp_path, patience=0.3) as hurried:
         said = hurried.raw(*pieces)
         assert [part.split()[0] for part in said.split(b"HTTP/1.1 ")[1:]] == status

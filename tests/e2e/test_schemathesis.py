@@ -1,4 +1,4 @@
-"""Requests made from the shipped description, sent to a real server: it never fails, and says only what it describes."""
+"""Requests made from the shipped description, sent to a real server: it never fails and says what it describes."""
 
 import subprocess
 import sys

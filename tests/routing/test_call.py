@@ -219,7 +219,17 @@ def test_the_clients_patience_shortens_the_time_limits():
     exchange.timeout = 2.0
     provider = Provider(lambda _: whole(choice("x")))
     run(provider, asking("a"), exchange)
-    assert provider.asked[0][1] == Timeouts(2, 2, 2)
+    limits = provider.asked[0][1]
+    assert limits == Timeouts(limits.total, limits.total, limits.total)
+    assert 1 < limits.total <= 2
+
+
+def test_a_call_that_starts_late_has_only_the_rest_of_the_clients_patience():
+    exchange = new()
+    exchange.timeout, exchange.began = 2.0, exchange.began - 5
+    provider = Provider(lambda _: whole(choice("x")))
+    run(provider, asking("a"), exchange)
+    assert provider.asked[0][1].total == 0.001
 
 
 def test_time_spent_waiting_for_the_provider_is_not_overhead():

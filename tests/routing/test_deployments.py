@@ -77,6 +77,8 @@ model_list:
     litellm_params: {model: hosted_vllm/x}
   - model_name: d
     litellm_params: {model: openai/x, api_key: k, tokenizer: gpt2}
+  - model_name: e
+    litellm_params: {model: openai/*, api_key: k}
 policies: []
 """,
         "config.yaml",
@@ -85,9 +87,16 @@ policies: []
     with pytest.raises(ConfigError) as refused:
         Catalogue(found.settings, found.source)
     faults = refused.value.faults
-    assert [fault.split(": ", 1)[0] for fault in faults] == [f"config.yaml:{line}" for line in (4, 6, 6, 8, 10)]
+    assert [fault.split(": ", 1)[0] for fault in faults] == [f"config.yaml:{line}" for line in (4, 6, 6, 8, 10, 12)]
     for said, fault in zip(
-        ("did you mean", "set api_key or GROQ_API_KEY", "no setting api_version", "set api_base", "tokenizer"),
+        (
+            "did you mean",
+            "set api_key or GROQ_API_KEY",
+            "no setting api_version",
+            "set api_base",
+            "tokenizer",
+            "a star",
+        ),
         faults,
         strict=True,
     ):
