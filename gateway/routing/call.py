@@ -189,9 +189,10 @@ async def _body(response: UpstreamResponse, exchange: Exchange) -> bytes:
 def _whole(call: Call, bound: Bound, body: bytes) -> list[Delta]:
     try:
         found = bound.translator.answer(call, body)
+        finished = sorted(delta.index for delta in found if delta.finish_reason)
     except _NOT_ITS_LANGUAGE as error:
         raise invalid_response(bound.provider, "a field of its answer has an unexpected shape") from error
-    if {delta.index for delta in found if delta.finish_reason} != set(range(call.n)):
+    if finished != list(range(call.n)):
         raise invalid_response(bound.provider, f"it does not have the {call.n} choices that were asked for")
     return found
 

@@ -86,8 +86,9 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        answered = self._running
         super().on_response_complete()
-        if self.cycle.more_body and not self.transport.is_closing():
+        if answered is not None and answered.more_body and not self.transport.is_closing():
             # What is left of a refused body is read, so that its sender gets to read the refusal; but not for ever.
             self._lingering = self.loop.call_later(self.head_seconds, self.transport.close)
 

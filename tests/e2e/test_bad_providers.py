@@ -58,6 +58,9 @@ def chat(content: object = "Hello.", finish: object = "stop", **more: object) ->
     return json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "model": "it", "choices": [choice], **more})
 
 
+CHOICE = b'{"index":0,"message":{"content":"Twice."},"finish_reason":"stop"}'
+
+
 def event(content: str | None = None, finish: str | None = None, index: int = 0) -> bytes:
     delta = {} if content is None else {"content": content}
     choice = {"index": index, "delta": delta, "finish_reason": finish}
@@ -96,6 +99,9 @@ def endless(size: int) -> Handler:
         (says(response(chat(usage="many"), JSON)), 502, INVALID),
         (says(response(chat(usage={"prompt_tokens": "3", "completion_tokens": None}), JSON)), 200, None),
         (says(response(chat(usage={"prompt_tokens": 3, "completion_tokens": -4}), JSON)), 200, None),
+        (says(response(chat().replace(b'"index":0', b'"index":[0]'), JSON)), 502, INVALID),
+        (says(response(chat().replace(b'"index":0', b'"index":"0"'), JSON)), 502, INVALID),
+        (says(response(chat().replace(b'"choices":[', b'"choices":[' + CHOICE + b","), JSON)), 502, INVALID),
         (says(response(chat(model=7), JSON)), 502, INVALID),
         (says(response(chat(system_fingerprint=["fp"]), JSON)), 502, INVALID),
         (says(response(chat(content="\\ud83d").replace(b"\\\\", b"\\"), JSON)), 502, INVALID),

@@ -63,7 +63,7 @@ def test_a_stream_finishes_while_new_connections_are_refused(tmp_path: Path, wor
 @WORKERS
 def test_a_stream_that_outlives_the_shutdown_timeout_is_ended_in_band(tmp_path: Path, workers: str):
     with kit.gateway(tmp_path, CONFIG % 1, "--workers", workers) as process:
-        ask = {**ASK, "max_tokens": 400, "n": 128}
+        ask = {**ASK, "max_tokens": 400, "n": 16}
         with streaming(process.url) as client, client.stream("POST", "/v1/completions", json=ask) as response:
             data = events(response)
             next(data)

@@ -1,0 +1,55 @@
+"""The choice between HTTP/1.1 and HTTP/2, made with a server in the TLS handshake (ALPN, RFC 7301)."""
+
+import asyncio
+
+from gateway.routing.engines.pooled.connection import Connection, Shelf
+from gateway.routing.engines.pooled.http2 import Http2Connection
+
+ALPN = ("h2", "http/1.1")
+"""What is offered. A server that does not know the extension speaks HTTP/1.1."""
+
+
+class Negotiating(asyncio.Protocol):
+    """Stands in until the handshake is over, then puts the connection that was agreed on in its place."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, shelf: Shelf, fleet: list[Http2Connection]) -> None:
+        self._loop = loop
+        self._shelf = shelf
+        self._fleet = fleet
+        self._early: list[bytes] = []
+        self._lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """
+        Raises:
+            ConnectionResetError: it is gone already.
+        """
+        if self._lost:
+            raise ConnectionResetError("closed after its handshake")
+        tls = transport.get_extra_info("ssl_object")
+        self._chosen: Connection | Http2Connection
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._chosen = Http2Connection(self._loop, self._fleet)
+        else:
+            self._chosen = Connection(self._loop, self._shelf)
+        transport.set_protocol(self._chosen)  # type: ignore[attr-defined]
+        self._chosen.connection_made(transport)
+        for data in self._early:
+            self._chosen.data_received(data)
+
+    def data_received(self, data: bytes) -> None:
+        """An HTTP/2 server speaks first, maybe before `start_tls` has returned."""
+        self._early.append(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+
+    async def chosen(self) -> Connection | Http2Connection:
+        """The connection, once it can be used.
+
+        Raises:
+            OSError: it was closed before that.
+        """
+        if isinstance(self._chosen, Http2Connection):
+            await self._chosen.ready()
+        return self._chosen
