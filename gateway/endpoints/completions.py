@@ -69,6 +69,8 @@ class Completions:
         if not translation.calls:
             exchange.provider, exchange.deployment, exchange.served_model = bound.provider, bound.id, bound.model
             exchange.usage = _uncalled(request, bound)
+        if translation.calls and translation.calls[0].call.echo:
+            deltas = choices.repeating(deltas, translation, bound.provider)
         deltas = choices.shaped(deltas, translation)
         for through in exchange.filters:
             deltas = through(deltas)

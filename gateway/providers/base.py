@@ -152,6 +152,8 @@ class Provider:
     authorizer: Callable[[Target], Authorizer] | None = None
     options: tuple[str, ...] = ()
     """Names of the settings it reads from `Target.options`; any other is a configuration error."""
+    elsewhere: Support | None = None
+    """What another server at the operator's `api_base` does, where that is less than the provider itself."""
     credentials: tuple[str, ...] = ()
     """Names of settings that stand in for a key."""
     option_env: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -5,10 +5,10 @@ the server takes beyond or short of OpenAI.
 """
 
 from gateway.providers.base import Level
-from gateway.providers.openai_text.language import SUPPORT
+from gateway.providers.openai_text.language import ELSEWHERE
 from gateway.providers.row import Row
 
-_FOREIGN = SUPPORT.but(best_of=Level.EMULATED, suffix=Level.REFUSED, extra=True)
+_FOREIGN = ELSEWHERE.but(extra=True)
 
 TEXT_COMPLETION: tuple[Row, ...] = (
     Row(

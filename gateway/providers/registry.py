@@ -43,6 +43,7 @@ _ROWS = (
         ("OPENAI_API_KEY",),
         _OPENAI_BASE,
         options=openai_chat.OPTIONS,
+        elsewhere=openai_text.ELSEWHERE,
     ),
     Provider(
         "azure",

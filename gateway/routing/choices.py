@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from math import inf
 
+from gateway.providers.failures import invalid_response
 from gateway.providers.translation import Translation
 from gateway.types import Delta, TokenLogprob
 
@@ -67,4 +68,25 @@ async def echoed(deltas: AsyncIterator[Delta], translation: Translation) -> Asyn
         if texts and delta.index not in seen:
             seen.add(delta.index)
             delta = replace(delta, text=texts[delta.index // translation.n] + delta.text)
+        yield delta
+
+
+async def repeating(deltas: AsyncIterator[Delta], translation: Translation, provider: str) -> AsyncIterator[Delta]:
+    """`deltas` as they are, as long as each choice begins with the prompt that its provider was asked to repeat.
+
+    Raises:
+        UpstreamInvalidResponse: it does not: some servers ignore `echo` without a word.
+    """
+    prompts = {
+        placed.first + choice: placed.call.prompt for placed in translation.calls for choice in range(placed.call.n)
+    }
+    missing = {index: prompt for index, prompt in prompts.items() if isinstance(prompt, str)}
+    async for delta in deltas:
+        rest = missing.get(delta.index)
+        if rest:
+            if not (rest.startswith(delta.text) or delta.text.startswith(rest)):
+                raise invalid_response(provider, "it was asked to repeat the prompt and did not")
+            missing[delta.index] = rest[len(delta.text) :]
+            if missing[delta.index] and delta.finish_reason:
+                raise invalid_response(provider, "it was asked to repeat the prompt and did not")
         yield delta

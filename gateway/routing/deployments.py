@@ -13,11 +13,13 @@ from gateway.config.source import Source, closest
 from gateway.errors import ConfigError, ModelNotFound
 from gateway.ledger import tokens
 from gateway.providers.base import Authorizer, Provider, Target, Translator
+from gateway.providers.openai_chat.language import BASE_URL
 from gateway.providers.registry import PROVIDERS
 from gateway.providers.translation import CONTINUATION_PROMPT, Shape
 from gateway.routing.upstream import Timeouts
 
 _CONNECT_SECONDS = 5.0
+_PARAMS = "litellm_params"
 
 _STREAM_SECONDS = 600.0
 """Longest life of a stream; within it only silence ends one."""
@@ -70,8 +72,11 @@ class Catalogue:
                 continue
             if "*" in deployment.alias:
                 self._wildcards.setdefault(deployment.alias, []).append((deployment, settings))
-            else:
+                continue
+            try:
                 self._groups.setdefault(deployment.alias, []).append(bind(deployment, settings))
+            except ConfigError as error:
+                faults += [source.fault((*deployment.path, _PARAMS), said) for said in error.faults]
         if faults:
             raise ConfigError(faults)
         for alias, group in settings.router.model_group_alias.items():
@@ -140,30 +145,29 @@ ANY_PROVIDER = "*"
 
 def _faults(deployment: Deployment, over: Mapping[str, str]) -> list[tuple[tuple[str, ...], str]]:
     """What is wrong with a deployment that only its provider knows: (path below the entry, message)."""
-    params = "litellm_params"
     if deployment.provider == ANY_PROVIDER:
         return []  # known once a request names it
     provider = PROVIDERS.get(deployment.provider)
     if provider is None:
         hint = closest(deployment.provider, PROVIDERS) or f"; known are {', '.join(sorted(PROVIDERS))}"
-        return [((params, "model"), f"unknown provider {deployment.provider!r}{hint}")]
+        return [((_PARAMS, "model"), f"unknown provider {deployment.provider!r}{hint}")]
     found: list[tuple[tuple[str, ...], str]] = []
     if "*" in deployment.model and "*" not in deployment.alias:
-        found.append(((params, "model"), "a star in the model needs one in model_name, whose text it stands for"))
+        found.append(((_PARAMS, "model"), "a star in the model needs one in model_name, whose text it stands for"))
     if provider.needs_base and not _base(deployment, provider, over):
         wanted = " or ".join(("api_base", *provider.base_env))
-        found.append(((params, "api_base"), f"{provider.name} needs the server's address: set {wanted}"))
+        found.append(((_PARAMS, "api_base"), f"{provider.name} needs the server's address: set {wanted}"))
     keyed = provider.keyless or provider.authorizer or set(provider.credentials) & deployment.options.keys()
     if not (keyed or deployment.api_base or _key(deployment, provider, over)):
         wanted = " or ".join(("api_key", *provider.key_env))
-        found.append(((params, "api_key"), f"{provider.name} needs a key: set {wanted}"))
+        found.append(((_PARAMS, "api_key"), f"{provider.name} needs a key: set {wanted}"))
     found += [
-        ((params, name), f"{provider.name} has no setting {name}")
+        ((_PARAMS, name), f"{provider.name} has no setting {name}")
         for name in deployment.options
         if name not in provider.options
     ]
     if deployment.tokenizer and tokens.encoding_for(deployment.model, deployment.tokenizer) is None:
-        found.append(((params, "tokenizer"), "unknown tokenizer; known are cl100k_base and o200k_base"))
+        found.append(((_PARAMS, "tokenizer"), "unknown tokenizer; known are cl100k_base and o200k_base"))
     return found
 
 
@@ -201,7 +205,7 @@ def bind(deployment: Deployment, settings: Settings) -> Bound:
         model=deployment.model,
         translator=provider.bind(target),
         authorize=provider.authorizer(target) if provider.authorizer else None,
-        shape=_shape(deployment, provider, settings),
+        shape=_shape(deployment, provider, settings, target.base_url),
         defaults=deployment.defaults.model_dump(exclude_none=True),
         whole=Timeouts(min(_CONNECT_SECONDS, whole), whole, whole),
         stream=Timeouts(min(_CONNECT_SECONDS, silence), silence, max(_STREAM_SECONDS, silence)),
@@ -219,12 +223,12 @@ def _options(deployment: Deployment, provider: Provider, over: Mapping[str, str]
     return found
 
 
-def _shape(deployment: Deployment, provider: Provider, settings: Settings) -> Shape:
+def _shape(deployment: Deployment, provider: Provider, settings: Settings, base_url: str | None) -> Shape:
     drop = deployment.drop_params
     continuation = deployment.continuation_prompt or CONTINUATION_PROMPT
     return Shape(
         provider=provider.name,
-        support=provider.support,
+        support=provider.elsewhere if provider.elsewhere and base_url not in (None, BASE_URL) else provider.support,
         decode=decoder(deployment.base_model or deployment.model, deployment.tokenizer),
         allow_extra=deployment.extra_params == "allow",
         drop_params=settings.drop_params if drop is None else drop,

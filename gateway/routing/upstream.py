@@ -1,9 +1,9 @@
 """The port to providers: one HTTP request out, one answer back. What is behind it knows its HTTP library, nobody else.
 
-Engines: `pool.py` (the default: HTTP/1.1 on the event loop, pooled, TLS, proxies), `httpx_engine.py` (any httpx
-transport) and `asgi_engine.py` (an ASGI app in process); `Switch` sends a request to one of them by its URL. What can
-go wrong is the same for all, and so are its words: they are written here, once. No message holds a header's value, a
-body or a URL's query.
+Engines: `pooled/` (the default: HTTP/1.1 and HTTP/2 on the event loop, pooled, TLS, proxies), `httpx_transport.py` (any
+httpx transport) and `asgi_app.py` (an ASGI app in process); `Switch` sends a request to one of them by its URL. What
+can go wrong is the same for all, and so are its words: they are written here, once. No message holds a header's value,
+a body or a URL's query.
 """
 
 from collections.abc import AsyncIterator, Mapping

@@ -6,8 +6,9 @@ from math import inf
 
 import pytest
 
+from gateway.errors import UpstreamInvalidResponse
 from gateway.providers.translation import Placed, Translation
-from gateway.routing.choices import echoed, mean_logprob, shaped
+from gateway.routing.choices import echoed, mean_logprob, repeating, shaped
 from gateway.types import Call, Delta, TokenLogprob
 
 CALLS = (Placed(Call((), "p"), 0),)
@@ -73,3 +74,19 @@ def test_without_a_call_the_prompts_are_the_answer():
     assert through(echoed(given([]), translation)) == [
         Delta(index, text, finish_reason="length") for index, text in enumerate("AABB")
     ]
+
+
+ECHOING = Translation((Placed(Call((), "one two", n=2, echo=True), 0), Placed(Call((), (1, 2), echo=True), 2)), 2, 2)
+
+
+@pytest.mark.parametrize("pieces", [["one two three"], ["one", " two", " three"], ["one ", "", "two"], ["one two"]])
+def test_a_provider_that_repeats_the_prompt_is_believed(pieces):
+    deltas = [Delta(1, piece) for piece in pieces] + [Delta(1, finish_reason="stop"), Delta(2, "anything")]
+    assert through(repeating(given(deltas), ECHOING, "p")) == deltas
+
+
+@pytest.mark.parametrize("pieces", [["three"], ["one", "two"], ["one"]])
+def test_a_provider_that_was_to_repeat_the_prompt_and_did_not_is_refused(pieces):
+    deltas = [Delta(0, piece) for piece in pieces] + [Delta(0, finish_reason="stop")]
+    with pytest.raises(UpstreamInvalidResponse):
+        through(repeating(given(deltas), ECHOING, "p"))

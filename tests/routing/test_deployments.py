@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config.load import from_mapping, loads
 from gateway.errors import ConfigError, ModelNotFound
+from gateway.providers.base import Level
 from gateway.routing import builtin
 from gateway.routing.deployments import Catalogue, within
 from gateway.routing.upstream import Timeouts
@@ -146,3 +147,18 @@ def test_with_openais_key_its_models_are_served_under_their_plain_names(monkeypa
     assert made.find("davinci-002")[0].provider == "text-completion-openai"
     assert (made.find("gpt-4o")[0].provider, made.find("gpt-4o")[0].model) == ("openai", "gpt-4o")
     assert made.find("openai/o3")[0].model == "o3"
+
+
+def test_another_server_in_openais_language_is_not_believed_to_do_all_that_openai_does():
+    model = "text-completion-openai/x"
+    made = catalogue(entry("own", model), entry("other", model, api_base="http://127.0.0.1:9/v1"))
+    own, other = made.find("own")[0].shape.support, made.find("other")[0].shape.support
+    assert (own.level("suffix"), own.level("best_of")) == (Level.NATIVE, Level.NATIVE)
+    assert (other.level("suffix"), other.level("best_of")) == (Level.REFUSED, Level.EMULATED)
+
+
+def test_a_setting_with_a_value_its_provider_cannot_take_is_a_fault_among_the_others():
+    with pytest.raises(ConfigError) as refused:
+        catalogue(entry("a", "demo/demo", demo_fault="no such"), entry("b", "nobody/x"))
+    assert len(refused.value.faults) == 2
+    assert refused.value.faults[0].startswith("config: model_list[0].litellm_params")

@@ -36,6 +36,9 @@ SUPPORT = Support(
     max_top_logprobs=5,
 )
 
+ELSEWHERE = SUPPORT.but(best_of=Level.EMULATED, suffix=Level.REFUSED)
+"""Another server at an `api_base`: vLLM refuses `suffix`, llama.cpp ignores it and `best_of` without a word."""
+
 DEEPSEEK = SUPPORT.but(
     n=Level.EMULATED,
     best_of=Level.EMULATED,
