@@ -24,8 +24,11 @@ from gateway.telemetry.logs import Logger
 from gateway.wire.paths import COMPLETION_PATHS
 
 
-def default_upstream() -> Upstream:
+def default_upstream(http2: bool = False) -> Upstream:
     """The pooled HTTP engine, with the demo model served in process beside it.
+
+    Args:
+        http2: `general_settings.http2`.
 
     Raises:
         ConfigError: the file of certificate authorities that the environment names cannot be read, or has none in it.
@@ -35,7 +38,7 @@ def default_upstream() -> Upstream:
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise ConfigError([f"the file of certificate authorities {error.filename} cannot be read: {reason}"]) from error
-    engine = PooledUpstream(ca_bundle=ca_bundle, proxies=environment.proxies())
+    engine = PooledUpstream(ca_bundle=ca_bundle, proxies=environment.proxies(), http2=http2)
     return Switch(engine, {"asgi://demo": AsgiUpstream(demo_app)})
 
 
@@ -64,7 +67,8 @@ class Gateway:
 
     def __init__(self, settings: Settings, source: Source, log: Logger, upstream: Upstream | None = None) -> None:
         self.log = log
-        self.upstream = upstream or default_upstream()
+        self.http2 = settings.general.http2
+        self.upstream = upstream or default_upstream(self.http2)
         self.stale = False
         self.serving = self._build(settings, source)
 
@@ -77,10 +81,15 @@ class Gateway:
     def use(self, settings: Settings, source: Source) -> None:
         """Serve another configuration from the next request on; requests under way finish on theirs.
 
+        The connections to providers stay, and what was chosen at the start stays with them: while
+        `general_settings.http2` is another than then, every reload says in the log that it waits for the next start.
+
         Raises:
             ConfigError: the new one cannot be served, and the old one goes on.
         """
         self.serving = self._build(settings, source)
+        if settings.general.http2 != self.http2:
+            self.log.warning("setting_waits_for_restart", setting="general_settings.http2")
         self.stale = False
 
     def keep(self) -> None:

@@ -260,7 +260,8 @@ def from_body(status: int, body: Mapping[str, Any], headers: Mapping[str, str] |
     code, kind = error.get("code"), error.get("type")
     candidates = [cls for cls in error_classes() if cls.code == code and cls.type == kind]
     exact = [cls for cls in candidates if cls.status == status]
-    cls = (exact or candidates or [UpstreamError if status == 200 or status >= 500 else RequestError])[0]
+    # The last one is the most particular: parents come first, and a parent may share its code with a child.
+    cls = (exact or candidates or [UpstreamError if status == 200 or status >= 500 else RequestError])[-1]
     if cls in (ConfigError, GatewayError):
         cls = InternalError
     made = cls(error["message"], param=error.get("param"), code=code, headers=headers)

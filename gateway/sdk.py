@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import aclosing
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -99,6 +100,10 @@ class Client:
             encoded = json.dumps(body)
         except TypeError as error:
             raise errors.InvalidType("The parameters must be plain JSON values.") from error
+        if not all(
+            map(_finite, body.values())
+        ):  # JSON has no such numbers; they would be sent as null, which is absent
+            raise errors.InvalidValue("The parameters must not hold NaN or an infinite number.")
         response = await asgi.request(
             self.gateway, "POST", "/v1/completions", headers, encoded, extras={LOCAL_KEY: True, "client": None}
         )
@@ -154,6 +159,14 @@ async def atext_completion(
 ) -> Completion | AsyncIterator[Completion]:
     """`text_completion` for a running event loop; with `stream=True` it returns an asynchronous iterator."""
     return await _shared(config).acompletion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_finite, value))
 
 
 async def _chunks(response: asgi.AsgiResponse) -> AsyncIterator[Completion]:

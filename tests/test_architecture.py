@@ -37,6 +37,7 @@ TABLES = {"gateway/providers/compatible.py", "gateway/providers/registry.py"}
 OUTSIDE = {
     "botocore": {"providers/bedrock/signing.py"},
     "google": {"providers/vertex/auth.py"},
+    "h2": {"routing/engines/pooled/http2/"},
     "httptools": {"routing/engines/pooled/connection.py", "serving/protocol.py"},
     "httpx": {"routing/engines/httpx_transport.py"},
     "orjson": {"wire/json.py"},

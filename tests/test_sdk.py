@@ -380,3 +380,9 @@ def test_a_forked_child_has_a_gateway_of_its_own():
         "ignore::DeprecationWarning",  # Python 3.12 warns of any fork beside a thread
     )
     assert said == "0\n"
+
+
+@pytest.mark.parametrize("params", [{"temperature": float("nan")}, {"logit_bias": {"1": float("inf")}}])
+def test_a_number_that_json_does_not_have_is_refused_rather_than_dropped(params):
+    with pytest.raises(errors.InvalidValue):
+        text_completion(model="demo", prompt="p", **params)

@@ -164,6 +164,10 @@ class GeneralSettings(Strict):
     max_parallel_prompts: int = Field(8, ge=1, le=1024, description="Prompts of one request sent side by side.")
     request_read_timeout: Seconds = Field(30.0, description="Seconds a client has to send its body.")
     shutdown_timeout: Seconds = Field(30.0, description="Seconds running requests have to finish at shutdown.")
+    http2: bool = Field(
+        False,
+        description="Offer HTTP/2 to providers over TLS; HTTP/1.1 where it is not taken. Read at start-up only.",
+    )
 
 
 class Budget(Strict):

@@ -1,6 +1,6 @@
 """`POST /v1/completions`: one text completion, from the parsed request to the last byte of its answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from time import time
 
@@ -15,6 +15,7 @@ from gateway.ledger import tokens
 from gateway.providers.translation import Translation, translate
 from gateway.routing import call, choices
 from gateway.routing.deployments import Bound, Catalogue
+from gateway.routing.stops import stopped
 from gateway.routing.upstream import Upstream
 from gateway.telemetry.logs import Logger
 from gateway.types import CompletionRequest, Delta, Usage
@@ -59,18 +60,23 @@ class Completions:
 
     def _finished(
         self,
-        deltas: AsyncIterator[Delta],
+        calls: AsyncGenerator[Delta, None],
         request: CompletionRequest,
         translation: Translation,
         bound: Bound,
         exchange: Exchange,
     ) -> AsyncIterator[Delta]:
-        """`deltas` after the choosing, the filters and the echo, in this order."""
+        """The deltas of `calls` after the stopping, the choosing, the filters and the echo, in this order."""
+        deltas: AsyncIterator[Delta] = calls
         if not translation.calls:
             exchange.provider, exchange.deployment, exchange.served_model = bound.provider, bound.id, bound.model
             exchange.usage = _uncalled(request, bound)
         if translation.calls and translation.calls[0].call.echo:
             deltas = choices.repeating(deltas, translation, bound.provider)
+        if translation.stop:
+            asked = translation.prompts * (translation.best_of or translation.n)
+            close = calls.aclose if request.stream else None
+            deltas = stopped(deltas, translation.stop, asked, close)
         deltas = choices.shaped(deltas, translation)
         for through in exchange.filters:
             deltas = through(deltas)

@@ -36,7 +36,8 @@ class Support:
     """What a provider does with each parameter of a text completion.
 
     `ranges` holds the provider's documented range where it is narrower than OpenAI's: values are clamped to it.
-    `max_n`, `max_stop` and `max_top_logprobs` are the provider's bounds. `text` is True for a native text-completion
+    `max_n`, `max_stop` and `max_top_logprobs` are the provider's bounds, and `blank_stop` is
+    False where a stop sequence of white space only is refused. `text` is True for a native text-completion
     language: it takes `prompt` as it is, with `echo` (when logprobs are asked for too), `best_of` and `suffix` as its
     levels say.
     `token_prompts` is True where the provider takes token ids. `extra` is True where it takes parameters OpenAI's API
@@ -49,6 +50,7 @@ class Support:
     extra: bool = False
     max_n: int = 128
     max_stop: int = 4
+    blank_stop: bool = True
     max_top_logprobs: int = 20
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 

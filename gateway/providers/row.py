@@ -41,7 +41,7 @@ def takes(
         "echo": Level.EMULATED,
         "suffix": Level.REFUSED,
         "logprobs": Level.REFUSED if logprobs is None else Level.MAPPED,
-        "stop": Level.NATIVE if stop else Level.REFUSED,
+        "stop": Level.NATIVE if stop else Level.EMULATED,
         "stream": Level.MAPPED,
     }
     return Support(levels, extra=extra, max_stop=stop, max_top_logprobs=logprobs or 0, ranges=ranges or {})

@@ -49,8 +49,8 @@ def _cell(support: Support, name: str) -> str:
         return mark
     if name == "logprobs" and support.max_top_logprobs < _MOST_LOGPROBS:
         return f"{mark} ≤{support.max_top_logprobs}"
-    if name == "stop" and support.max_stop < _MOST_STOPS:
-        return f"{mark} ≤{support.max_stop}"
+    if name == "stop" and support.max_stop < _MOST_STOPS and level is not Level.EMULATED:
+        return f"{mark} ≤{support.max_stop}, {_MARKS[Level.EMULATED]}"
     if name in support.ranges:
         low, high = support.ranges[name]
         return f"{mark} {low:g} to {high:g}"

@@ -4,12 +4,13 @@ This is where exact text-completion semantics meet providers that only chat: eac
 provider cannot do is emulated or refused by name, and nothing is ever dropped silently.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import InvalidValue, UnsupportedParameter
-from gateway.providers.base import Level, Support
+from gateway.providers.base import Level
+from gateway.providers.parameters import Shape, Wanted, given, judge
 from gateway.types import Call, CompletionRequest, Message, Prompt
 
 CONTINUATION_PROMPT = (
@@ -23,78 +24,6 @@ INFILL_PROMPT = (
     "do not repeat what is given and do not comment on it."
 )
 """The system message of `suffix: emulate`."""
-
-
-RESERVED = frozenset(
-    [
-        "messages",
-        "input",
-        "contents",
-        "content",
-        "system",
-        "systemInstruction",
-        "system_instruction",
-        "instructions",
-        "template",
-        "context",
-        "images",
-        "tools",
-        "tool_choice",
-        "tool_config",
-        "toolConfig",
-        "functions",
-        "function_call",
-        "documents",
-        "prediction",
-        "audio",
-        "modalities",
-        "store",
-        "background",
-        "conversation",
-        "previous_response_id",
-        "web_search_options",
-        "cachedContent",
-        "cached_content",
-        "models",
-        "route",
-        "provider",
-        "transforms",
-        "plugins",
-        "base_url",
-        "api_key",
-        "api_base",
-        "headers",
-        "extra_headers",
-        "extra_body",
-        "max_completion_tokens",
-        "max_new_tokens",
-        "max_output_tokens",
-        "maxOutputTokens",
-        "num_predict",
-        "n_predict",
-        "top_logprobs",
-        "candidateCount",
-        "num_return_sequences",
-    ]
-)
-"""Extra parameters that no setting lets through: they carry text that no policy has read, choose another model or
-server, or go around a limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the translation needs to know of a deployment.
-
-    `decode` turns token ids into text with the model's own tokenizer; None when no tokenizer is known.
-    """
-
-    provider: str
-    support: Support
-    decode: Callable[[tuple[int, ...]], str] | None = None
-    allow_extra: bool = False
-    drop_params: bool = False
-    continuation: str | None = None
-    emulate_suffix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +40,7 @@ class Translation:
 
     `echo` is the text to put in front of the choices of each prompt, None when nothing is to be put there.
     `best_of` is the number of candidates per prompt from which the `n` best are kept, None when all are kept.
+    `stop` are the sequences at which the gateway ends the text because the provider cannot.
     `dropped` names the parameters that were left out because `drop_params` says so.
     """
 
@@ -120,29 +50,8 @@ class Translation:
     echo: tuple[str, ...] | None = None
     best_of: int | None = None
     keep_logprobs: bool = True
+    stop: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """The parameters of a request as they are being judged."""
-
-    shape: Shape
-    values: dict[str, Any]
-    dropped: list[str] = field(default_factory=list)
-
-    def refuse(self, name: str, why: str) -> None:
-        """Drop a parameter where the operator allows it, else say no."""
-        if not self.shape.drop_params:
-            raise UnsupportedParameter(f"{why} Leave {name} out, or choose another model.", param=name)
-        self.values.pop(name, None)
-        self.dropped.append(name)
-
-
-_OPTIONAL = (
-    "suffix", "best_of", "logprobs", "temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop",
-    "logit_bias",
-)  # fmt: skip
 
 
 def translate(request: CompletionRequest, shape: Shape) -> Translation:
@@ -152,8 +61,8 @@ def translate(request: CompletionRequest, shape: Shape) -> Translation:
         UnsupportedParameter: the provider cannot honour a parameter and nothing allows to drop it; `param` names it.
         InvalidValue: a token-id prompt that cannot be read.
     """
-    wanted = _Wanted(shape, _given(request))
-    _judge(wanted, request)
+    wanted = Wanted(shape, given(request))
+    judge(wanted, request)
     prompts = tuple(_readable(prompt, shape) for prompt in request.prompts)
     native_echo = _echoes_natively(wanted, request, prompts)
     echo = None
@@ -178,64 +87,9 @@ def translate(request: CompletionRequest, shape: Shape) -> Translation:
         echo=echo,
         best_of=best_of if emulated else None,
         keep_logprobs=request.logprobs is not None and "logprobs" not in wanted.dropped,
+        stop=wanted.stop,
         dropped=tuple(wanted.dropped),
     )
-
-
-def _given(request: CompletionRequest) -> dict[str, Any]:
-    """The parameters that reach a provider, those the client gave."""
-    values = {name: value for name in _OPTIONAL if (value := getattr(request, name)) not in (None, ())}
-    if values.get("best_of") == request.n:
-        del values["best_of"]  # nothing to choose from
-    values.update(max_tokens=request.max_tokens, stream=request.stream)
-    for name in ("user", "metadata", "safety_identifier"):
-        if (value := getattr(request, name)) is not None:
-            values[name] = value
-    if request.extra:
-        values["extra"] = dict(request.extra)
-    return values
-
-
-def _judge(wanted: _Wanted, request: CompletionRequest) -> None:
-    """Refuse, drop or clamp what the provider cannot take as it is."""
-    shape, values = wanted.shape, wanted.values
-    support = shape.support
-    for name in _OPTIONAL:
-        if name not in values or support.level(name) is not Level.REFUSED:
-            continue
-        if name == "suffix" and shape.emulate_suffix:
-            continue
-        wanted.refuse(name, f"{shape.provider} does not support {name} for this model.")
-    logprobs = values.get("logprobs")
-    if logprobs is not None and logprobs > support.max_top_logprobs:
-        wanted.refuse("logprobs", f"{shape.provider} gives at most {support.max_top_logprobs} logprobs per token.")
-    if len(values.get("stop", ())) > support.max_stop:
-        wanted.refuse("stop", f"{shape.provider} takes at most {support.max_stop} stop sequences.")
-    if support.level("user") is Level.REFUSED:
-        values.pop("user", None)  # the gateway itself reads it, so it has done its work even where nobody else knows it
-    for name, (low, high) in support.ranges.items():
-        if name in values:
-            values[name] = min(max(values[name], low), high)
-    if request.echo and request.logprobs is not None and support.level("echo") is not Level.NATIVE:
-        wanted.refuse("echo", f"{shape.provider} gives no logprobs for the prompt, which echo with logprobs needs.")
-    for name in request.extra:
-        if name in RESERVED or not (support.extra or shape.allow_extra):
-            _refuse_extra(wanted, name)
-
-
-def _refuse_extra(wanted: _Wanted, name: str) -> None:
-    if not wanted.shape.drop_params:
-        allowed = "." if name in RESERVED else ", or let the operator set extra_params: allow for this model."
-        raise UnsupportedParameter(
-            f"{name[:80]} is not a parameter of text completions that {wanted.shape.provider} takes. Leave it out"
-            + allowed,
-            param=name[:80],
-        )
-    extra = wanted.values["extra"]
-    del extra[name]
-    if not extra:
-        del wanted.values["extra"]
-    wanted.dropped.append(name[:80])
 
 
 def _readable(prompt: Prompt, shape: Shape) -> Prompt:
@@ -262,7 +116,7 @@ def _text(prompt: Prompt, shape: Shape) -> str:
         ) from error
 
 
-def _echoes_natively(wanted: _Wanted, request: CompletionRequest, prompts: tuple[Prompt, ...]) -> bool:
+def _echoes_natively(wanted: Wanted, request: CompletionRequest, prompts: tuple[Prompt, ...]) -> bool:
     """Whether the provider itself must repeat the prompt: for its logprobs, or because only it can read the ids."""
     if not request.echo or wanted.shape.support.level("echo") is not Level.NATIVE:
         return False

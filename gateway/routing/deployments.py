@@ -14,8 +14,9 @@ from gateway.errors import ConfigError, ModelNotFound
 from gateway.ledger import tokens
 from gateway.providers.base import Authorizer, Provider, Target, Translator
 from gateway.providers.openai_chat.language import BASE_URL
+from gateway.providers.parameters import Shape
 from gateway.providers.registry import PROVIDERS
-from gateway.providers.translation import CONTINUATION_PROMPT, Shape
+from gateway.providers.translation import CONTINUATION_PROMPT
 from gateway.routing.upstream import Timeouts
 
 _CONNECT_SECONDS = 5.0

@@ -11,7 +11,9 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 
 import httpx
@@ -23,6 +25,8 @@ from gateway.routing.engines.httpx_transport import HttpxUpstream
 from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.upstream import Timeouts, Upstream
 from gateway.types import HttpRequest
+from tests.routing.http2_server import Exchange, serve2
+from tests.routing.servers import certificate
 
 CONNECTIONS = 32
 TIMEOUTS = Timeouts()
@@ -60,6 +64,20 @@ async def serve() -> None:
     await server.serve_forever()
 
 
+async def serve_http2() -> None:
+    """Over TLS, so that it is a comparison with HTTP/1.1 only in the orders of magnitude."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.answer(ANSWER, ("content-type", "application/json"))
+
+    with TemporaryDirectory() as folder:
+        pem, context = certificate(Path(folder))
+        context.set_alpn_protocols(["h2"])
+        async with serve2(answer, context) as server:
+            print(f"{server.url} {pem.hex()}", flush=True)
+            await asyncio.Event().wait()
+
+
 def through(upstream: Upstream, url: str, stack: AsyncExitStack) -> Call:
     stack.push_async_callback(upstream.close)
     request = HttpRequest("POST", url, HEADERS, BODY)
@@ -72,6 +90,10 @@ def through(upstream: Upstream, url: str, stack: AsyncExitStack) -> Call:
 
 async def pooled(url: str, stack: AsyncExitStack) -> Call:
     return through(PooledUpstream(), url, stack)
+
+
+async def pooled_http2(_: str, stack: AsyncExitStack, *, url: str, pem: bytes) -> Call:
+    return through(PooledUpstream(ca_bundle=pem, http2=True), f"{url}/v1/chat/completions", stack)
 
 
 async def httpx_transport(url: str, stack: AsyncExitStack) -> Call:
@@ -120,6 +142,9 @@ CLIENTS: dict[str, tuple[Client, str]] = {
 }
 
 
+SERVERS = {"http1": serve, "http2": serve_http2}
+
+
 async def measure(client: Client, url: str, seconds: float) -> tuple[float, float, float]:
     """Requests per second and microseconds of processor per request at 32 connections; p50 in microseconds at one."""
     async with AsyncExitStack() as stack:
@@ -149,18 +174,25 @@ async def measure(client: Client, url: str, seconds: float) -> tuple[float, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="per client")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        uvloop.run(serve())
+        uvloop.run(SERVERS[options.serve]())
         return
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE) as process:  # noqa: S603
+    command = [sys.executable, __file__, "--serve"]
+    with (
+        subprocess.Popen([*command, "http1"], stdout=subprocess.PIPE) as process,  # noqa: S603
+        subprocess.Popen([*command, "http2"], stdout=subprocess.PIPE) as secure,  # noqa: S603
+    ):
         assert process.stdout is not None
+        assert secure.stdout is not None
         url = f"http://127.0.0.1:{int(process.stdout.readline())}/v1/chat/completions"
+        url2, pem = secure.stdout.readline().decode().split()
+        http2 = partial(pooled_http2, url=url2, pem=bytes.fromhex(pem))
         try:
             print(f"{'client':36}{'req/s':>9}{'ratio':>8}{'cpu':>9}{'p50 at 1':>11}")
             first = 0.0
-            for name, (client, module) in CLIENTS.items():
+            for name, (client, module) in {**CLIENTS, "PooledUpstream over HTTP/2 and TLS": (http2, "h2")}.items():
                 if importlib.util.find_spec(module) is None:
                     print(f"{name:36}{'not installed':>17}")
                     continue
@@ -169,6 +201,7 @@ def main() -> None:
                 print(f"{name:36}{rate:>9,.0f}{rate / first:>8.2f}{cpu:>6.0f} µs{p50:>8.0f} µs")
         finally:
             process.terminate()
+            secure.terminate()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from gateway.errors import (
 )
 from gateway.providers.base import Level, Target
 from gateway.providers.codestral.language import SUPPORT, Codestral
-from gateway.providers.translation import Shape, translate
+from gateway.providers.parameters import Shape
+from gateway.providers.translation import translate
 from gateway.types import CompletionRequest, Usage
 from tests.providers.kit import call, decode, finish_reasons, golden, same_at_every_cut, text, usage
 

@@ -16,8 +16,9 @@ from gateway.providers.base import Level, Target
 from gateway.providers.compatible import HOSTED, ROWS
 from gateway.providers.compatible_self_hosted import SELF_HOSTED
 from gateway.providers.compatible_text import TEXT_COMPLETION
+from gateway.providers.parameters import Shape
 from gateway.providers.row import takes
-from gateway.providers.translation import Shape, translate
+from gateway.providers.translation import translate
 from gateway.types import CompletionRequest
 from tests.providers.kit import call
 
@@ -170,10 +171,11 @@ def test_values_are_clamped_to_a_documented_range_only():
     assert sent("hyperbolic", frequency_penalty=-2)[0]["frequency_penalty"] == 0
 
 
-def test_the_stop_sequences_a_provider_takes_are_counted():
-    with pytest.raises(UnsupportedParameter) as error:
-        translate(CompletionRequest(model="m", prompts=("a",), stop=("x", "y")), Shape("zai", PROVIDERS["zai"].support))
-    assert error.value.param == "stop"
+def test_the_stop_sequences_beyond_those_a_provider_takes_are_ours():
+    found = translate(
+        CompletionRequest(model="m", prompts=("a",), stop=("x", "y")), Shape("zai", PROVIDERS["zai"].support)
+    )
+    assert (found.calls[0].call.stop, found.stop) == (("x",), ("y",))
 
 
 def test_together_counts_alternatives_and_zero_of_them_still_asks_for_logprobs():

@@ -40,7 +40,7 @@ def test_a_cell_says_level_bound_and_range():
     assert cells == {
         "provider": "a", "max_tokens": "N", "n": "N", "best_of": "E", "echo": "E", "suffix": "-", "logprobs": "M ≤2",
         "temperature": "N 0 to 1.5", "top_p": "N", "presence_penalty": "-", "frequency_penalty": "-", "seed": "M",
-        "stop": "N ≤1", "logit_bias": "-", "user": "-", "stream": "M", "token prompts": "E", "extra": "N",
+        "stop": "N ≤1, E", "logit_bias": "-", "user": "-", "stream": "M", "token prompts": "E", "extra": "N",
     }  # fmt: skip
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from gateway.errors import InvalidValue, UnsupportedParameter
 from gateway.providers.base import Level, Support
+from gateway.providers.parameters import RESERVED, Shape
 from gateway.providers.registry import PROVIDERS
-from gateway.providers.translation import CONTINUATION_PROMPT, RESERVED, Shape, translate
+from gateway.providers.translation import CONTINUATION_PROMPT, translate
 from gateway.types import CompletionRequest, Message
 
 CHAT = PROVIDERS["openai"].support
@@ -138,13 +139,26 @@ def test_what_a_provider_cannot_honour_is_refused_by_name_or_dropped_and_named(n
     ("fields", "support", "param"),
     [
         ({"logprobs": 5}, CHAT.but(max_top_logprobs=2), "logprobs"),
-        ({"stop": ("a", "b")}, CHAT.but(max_stop=1), "stop"),
     ],
 )
 def test_more_than_a_provider_takes_is_refused_by_name(fields, support, param):
     with pytest.raises(UnsupportedParameter) as refused:
         translate(request(**fields), shape(support))
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("support", "passed", "ours"),
+    [
+        (CHAT, ("a", "\n"), ()),
+        (CHAT.but(max_stop=1), ("a",), ("\n",)),
+        (CHAT.but(blank_stop=False), ("a",), ("\n",)),
+        (CHAT.but(stop=Level.EMULATED), (), ("a", "\n")),
+    ],
+)
+def test_stop_sequences_that_a_provider_does_not_take_are_seen_to_here(support, passed, ours):
+    found = translate(request(stop=("a", "\n")), shape(support))
+    assert (found.calls[0].call.stop, found.stop) == (passed, ours)
 
 
 def test_a_value_is_clamped_only_to_a_documented_narrower_range():

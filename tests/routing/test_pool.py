@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigError, UpstreamConnectionError, UpstreamError, UpstreamInvalidResponse
-from gateway.routing.engines.pooled import connection, proxies
+from gateway.routing.engines.pooled import keep_alive, proxies
 from gateway.routing.engines.pooled.inflate import PIECE_BYTES, Inflate, NotDecodable
 from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.engines.pooled.request_head import address_of, head_of
@@ -224,7 +224,7 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used_again(engine:
 
 @looped
 async def test_an_idle_connection_is_closed_when_it_gets_old(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(keep_alive, "IDLE_SECONDS", 0.05)
     async with serve(servers.says(HELLO)) as server, opened() as upstream:
         assert await fetch(upstream, ask(server.url)) == b"hello"
         await server.requests[0].gone.wait()

@@ -35,6 +35,7 @@ SUPPORT = Support(
     },
     extra=True,
     max_top_logprobs=0,
+    blank_stop=False,  # "each stop sequence must contain non-whitespace"
     ranges={"temperature": (0.0, 1.0)},
 )
 

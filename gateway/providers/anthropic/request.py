@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.errors import InvalidValue, UnsupportedParameter
+from gateway.errors import UnsupportedParameter
 from gateway.types import Call
 
 DEFAULT_MAX_TOKENS = 4096
@@ -18,8 +18,6 @@ def body(call: Call, model: str, provider: str) -> dict[str, Any]:
     """The JSON body that asks for `call`; parameters the client left out are left out.
 
     Raises:
-        InvalidValue: a stop sequence of whitespace only, which the API refuses ("each stop sequence must contain
-            non-whitespace").
         UnsupportedParameter: an extra parameter that would overwrite what the gateway has checked, or that asks for
             tools.
     """
@@ -38,21 +36,13 @@ def body(call: Call, model: str, provider: str) -> dict[str, Any]:
     if call.top_p is not None:
         sent["top_p"] = call.top_p
     if call.stop:
-        sent["stop_sequences"] = _stop(call, provider)
+        sent["stop_sequences"] = list(call.stop)
     user = _user(call)
     if user is not None:
         sent["metadata"] = {"user_id": user}
     if call.stream:
         sent["stream"] = True
     return {**sent, **_extra(call, provider)}
-
-
-def _stop(call: Call, provider: str) -> list[str]:
-    if not all(sequence.strip() for sequence in call.stop):
-        raise InvalidValue(
-            f"The provider {provider} takes no stop sequence of whitespace only; leave it out of stop.", param="stop"
-        )
-    return list(call.stop)
 
 
 def _user(call: Call) -> str | None:

@@ -31,6 +31,7 @@ SUPPORT = Support(
     extra=True,
     max_top_logprobs=0,
     ranges={"temperature": (0.0, 1.0)},
+    blank_stop=False,  # Anthropic's models refuse one there too
 )
 
 

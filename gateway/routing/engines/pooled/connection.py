@@ -5,10 +5,10 @@ to give up, and when a connection may serve again.
 """
 
 import asyncio
-import socket
 
 import httptools
 
+from gateway.routing.engines.pooled import keep_alive
 from gateway.routing.engines.pooled.roundtrip import RoundTrip
 
 MAX_HEAD_BYTES = 256 * 1024
@@ -17,17 +17,8 @@ MAX_HEAD_BYTES = 256 * 1024
 MAX_IDLE = 256
 """Idle connections kept for one origin."""
 
-IDLE_SECONDS = 55.0
-"""Load balancers commonly close an idle connection after 60 seconds: be first."""
-
 _HIGH_WATER = 256 * 1024  # bytes that wait for a slow reader before the socket is left full
 _BODILESS = frozenset({204, 304})
-
-_KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-"""Probes keep an answer that takes minutes from being forgotten by a NAT on the way (commonly after 350 seconds)."""
-if hasattr(socket, "TCP_KEEPIDLE"):  # macOS and Windows name it otherwise; their defaults stay
-    _KEEP_ALIVE.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-    _KEEP_ALIVE.append((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15))
 
 
 class Connection(asyncio.Protocol):
@@ -85,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     def usable(self) -> bool:
         """Whether an idle connection may serve again."""
-        return not self.transport.is_closing() and self._loop.time() - self._last < IDLE_SECONDS
+        return not self.transport.is_closing() and self._loop.time() - self._last < keep_alive.IDLE_SECONDS
 
     def hang_up(self) -> None:
         """Close an idle connection."""
@@ -120,9 +111,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        if sock := transport.get_extra_info("socket"):
-            for level, option, value in _KEEP_ALIVE:
-                sock.setsockopt(level, option, value)
+        keep_alive.probe(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._timer is not None:
@@ -229,7 +218,7 @@ class Connection(asyncio.Protocol):
     def _due(self) -> float:
         """When something is late: the next byte, the whole answer, or the next request."""
         if self._trip is None:
-            return self._last + IDLE_SECONDS
+            return self._last + keep_alive.IDLE_SECONDS
         return min(self._last + self._trip.timeouts.read, self._total_at)
 
     def _watch(self) -> None:

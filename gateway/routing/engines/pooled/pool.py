@@ -1,13 +1,15 @@
-"""The engine for providers over the network: HTTP/1.1 on the event loop itself, with a pool for each loop.
+"""The engine for providers over the network: HTTP on the event loop itself, with a pool for each loop.
 
 No thread and no foreign runtime stands between a request and its socket: cancelling a request closes its connection
 in the same turn of the loop. Nothing is opened before the first request, so it may be made before a fork. It follows
-no redirect, keeps no cookie and reads no environment. HTTP/2 and whatever else httpx speaks: `httpx_engine.py`.
+no redirect, keeps no cookie and reads no environment. It speaks HTTP/1.1, and HTTP/2 where it is told to and a server
+agrees; whatever else httpx speaks: `httpx_transport.py`.
 """
 
 import asyncio
 import ssl
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from gateway.errors import ConfigError
@@ -15,27 +17,56 @@ from gateway.routing import upstream
 from gateway.routing.engines.pooled.connection import Connection, Shelf
 from gateway.routing.engines.pooled.proxies import check as check_proxies
 from gateway.routing.engines.pooled.proxies import choose as choose_proxy
-from gateway.routing.engines.pooled.request_head import Address, address_of, head_of
+from gateway.routing.engines.pooled.request_head import Address, address_of, fields_of, head_of
 from gateway.routing.engines.pooled.roundtrip import RoundTrip
 from gateway.routing.engines.pooled.tunnel import open_tunnel
 from gateway.routing.upstream import Bounds, Timeouts
 from gateway.types import HttpRequest
 
+if TYPE_CHECKING:
+    from gateway.routing.engines.pooled.http2.connection import Http2Connection
+    from gateway.routing.engines.pooled.http2.negotiate import Negotiating
+
 
 class Origin:
-    """One server as one event loop sees it: its idle connections, and the proxy it is reached by."""
+    """One server as one event loop sees it: its idle HTTP/1.1 connections, its HTTP/2 connections that take more
+    requests, and the proxy it is reached by.
 
-    __slots__ = ("proxy", "shelf")
+    `alone` says that the server has been found to speak HTTP/1.1, so that a request needs a connection of its own; as
+    long as it has not, one request at a time holds `connecting`, for the others may share the connection it brings.
+    """
 
-    def __init__(self, proxy: Address | None) -> None:
+    __slots__ = ("alone", "connecting", "fleet", "proxy", "shelf")
+
+    def __init__(self, proxy: Address | None, alone: bool) -> None:
         self.shelf = Shelf()
+        self.fleet: list[Http2Connection] = []
         self.proxy = proxy
+        self.alone = alone
+        self.connecting = asyncio.Lock()
+
+    def take(self) -> "Connection | Http2Connection | None":
+        """A connection that may serve, or None."""
+        for connection in self.fleet:
+            if connection.available():
+                return connection
+        return self.shelf.take()
+
+    def idle(self) -> int:
+        """How many connections serve nobody."""
+        return len(self.shelf) + sum(connection.idle() for connection in self.fleet)
+
+    def close(self) -> None:
+        """Close what is idle and, as it comes back, what is in use."""
+        self.shelf.close()
+        for connection in list(self.fleet):
+            connection.hang_up()
 
 
 class PooledUpstream:
     """Keeps connections alive, speaks TLS, goes through proxies, asks for gzip and deflate."""
 
-    __slots__ = ("_bounds", "_closed", "_in_flight", "_loops", "_proxies", "_tls")
+    __slots__ = ("_bounds", "_ca_bundle", "_closed", "_in_flight", "_loops", "_negotiate", "_proxies", "_tls")
 
     def __init__(
         self,
@@ -43,6 +74,7 @@ class PooledUpstream:
         ca_bundle: bytes | None = None,
         proxies: Mapping[str, str] | None = None,
         bounds: Bounds | None = None,
+        http2: bool = False,
     ) -> None:
         """Open nothing yet.
 
@@ -50,11 +82,17 @@ class PooledUpstream:
             ca_bundle: PEM certificates to trust beside the system's own.
             proxies: as `urllib.request.getproxies_environment` gives them: `http`, `https` and `all` to a proxy's URL
                 (its scheme http or https), `no` to the hosts that are called directly.
+            http2: offer HTTP/2 in every TLS handshake with a server; one that does not take it is spoken to in
+                HTTP/1.1, as is every server at an http URL. Proxies are spoken to in HTTP/1.1.
 
         Raises:
             ConfigError: a bundle without certificates, or a proxy that cannot be used.
         """
-        self._tls = _tls(ca_bundle) if ca_bundle is not None else None
+        self._ca_bundle = ca_bundle
+        self._negotiate = _negotiating() if http2 else None
+        self._tls: dict[tuple[str, ...], ssl.SSLContext] = {}
+        if ca_bundle is not None:
+            self._context(_HTTP1)  # so that a fault in it is found now
         self._proxies = dict(proxies or {})
         check_proxies(self._proxies)
         self._bounds = bounds or Bounds()
@@ -64,7 +102,7 @@ class PooledUpstream:
         self._closed = False
 
     def __repr__(self) -> str:
-        idle = sum(len(origin.shelf) for origins in list(self._loops.values()) for origin in list(origins.values()))
+        idle = sum(origin.idle() for origins in list(self._loops.values()) for origin in list(origins.values()))
         state = "closed" if self._closed else f"{self._in_flight} in flight, {idle} idle"
         return f"<PooledUpstream {state}>"
 
@@ -82,15 +120,20 @@ class PooledUpstream:
         except ValueError:
             raise upstream.not_sent(request.url) from None
         self._in_flight += 1
-        connection = origin.shelf.take()
+        connection = origin.take()
         if connection is None:
             try:
                 connection = await self._connect(loop, address, origin, request.url, timeouts)
             except BaseException:
                 self._in_flight -= 1
                 raise
-        trip = RoundTrip(connection, request.url, timeouts, self._bounds, self._ended)
-        connection.start(trip, head, request.body, total_at)
+        if isinstance(connection, Connection):
+            trip = RoundTrip(connection, request.url, timeouts, self._bounds, self._ended)
+            connection.start(trip, head, request.body, total_at)
+        else:
+            line = connection.stream()
+            trip = RoundTrip(line, request.url, timeouts, self._bounds, self._ended)
+            line.start(trip, fields_of(head, "https"), request.body, total_at)
         await trip.head()
         return trip
 
@@ -100,9 +143,9 @@ class PooledUpstream:
         for loop, origins in list(self._loops.items()):
             for origin in origins.values():
                 if loop is here:
-                    origin.shelf.close()
+                    origin.close()
                 elif not loop.is_closed():
-                    loop.call_soon_threadsafe(origin.shelf.close)
+                    loop.call_soon_threadsafe(origin.close)
 
     def _ended(self) -> None:
         self._in_flight -= 1
@@ -113,47 +156,84 @@ class PooledUpstream:
             origins = self._loops[loop] = {}
         origin = origins.get(address.origin)
         if origin is None:
-            origin = origins[address.origin] = Origin(choose_proxy(self._proxies, address))
+            alone = self._negotiate is None or address.origin[0] == "http"
+            origin = origins[address.origin] = Origin(choose_proxy(self._proxies, address), alone)
         return origin
 
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, address: Address, origin: Origin, url: str, timeouts: Timeouts
-    ) -> Connection:
+    ) -> "Connection | Http2Connection":
         which = "connect" if timeouts.connect < timeouts.total else "total"
         try:
             async with asyncio.timeout(getattr(timeouts, which)):
+                if not origin.alone:
+                    async with origin.connecting:
+                        connection = origin.take()
+                        if connection is not None:
+                            return connection
+                        if not origin.alone:
+                            return await self._open(loop, address, origin)
                 return await self._open(loop, address, origin)
         except TimeoutError as error:
             raise upstream.timed_out(url, which, timeouts) from error
         except (OSError, UnicodeError) as error:
             raise upstream.unreachable(url) from error
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, address: Address, origin: Origin) -> Connection:
-        connection = Connection(loop, origin.shelf)
+    async def _open(
+        self, loop: asyncio.AbstractEventLoop, address: Address, origin: Origin
+    ) -> "Connection | Http2Connection":
+        if self._negotiate is None or address.origin[0] == "http":
+            connection = Connection(loop, origin.shelf)
+            await self._dial(loop, address, origin.proxy, connection, _HTTP1)
+            return connection
+        negotiating = self._negotiate(loop, origin.shelf, origin.fleet)
+        await self._dial(loop, address, origin.proxy, negotiating, negotiating.OFFER)
+        chosen = await negotiating.chosen()
+        origin.alone = isinstance(chosen, Connection)
+        return chosen
+
+    async def _dial(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        address: Address,
+        proxy: Address | None,
+        connection: asyncio.BaseProtocol,
+        offer: tuple[str, ...],
+    ) -> None:
+        """Connect `connection` to a server, or to the proxy that is sent plain requests for it."""
         scheme, host, port = address.origin
-        if origin.proxy is not None:
-            through, proxy_host, proxy_port = origin.proxy.origin
-            context = self._context() if through == "https" else None
-            if scheme == "https":
-                await open_tunnel(loop, origin.proxy, context, address, self._context(), connection)
-                return connection
-            host, port = proxy_host, proxy_port
-        else:
-            context = self._context() if scheme == "https" else None
+        context = self._context(offer) if scheme == "https" else None
+        if proxy is not None:
+            through, proxy_host, proxy_port = proxy.origin
+            outer = self._context(_HTTP1) if through == "https" else None
+            if context is not None:
+                await open_tunnel(loop, proxy, outer, address, context, connection)
+                return
+            context, host, port = outer, proxy_host, proxy_port
         await loop.create_connection(
             lambda: connection, host, port, ssl=context, server_hostname=host if context else None
         )
-        return connection
 
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = _tls(None)
-        return self._tls
+    def _context(self, offer: tuple[str, ...]) -> ssl.SSLContext:
+        context = self._tls.get(offer)
+        if context is None:
+            context = self._tls[offer] = _tls(self._ca_bundle, offer)
+        return context
 
 
-def _tls(ca_bundle: bytes | None) -> ssl.SSLContext:
+_HTTP1 = ("http/1.1",)
+
+
+def _negotiating() -> "type[Negotiating]":
+    """Loaded only where HTTP/2 is wanted: h2 and hpack take time to import."""
+    from gateway.routing.engines.pooled.http2.negotiate import Negotiating
+
+    return Negotiating
+
+
+def _tls(ca_bundle: bytes | None, offer: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(offer)
     if ca_bundle is not None:
         try:
             context.load_verify_locations(cadata=ca_bundle.decode("ascii", "ignore"))

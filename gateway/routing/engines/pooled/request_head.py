@@ -16,6 +16,7 @@ _DEFAULTS = {
     "user-agent": f"guardrail-gateway/{__version__}",
 }
 _PORTS = {"http": 80, "https": 443}
+_OF_THE_CONNECTION = frozenset({b"host", b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(r"/[!-~]*")
 
@@ -88,3 +89,19 @@ def head_of(request: HttpRequest, address: Address, proxy: Address | None = None
     if head.count("\r") != ends or head.count("\n") != ends or "\0" in head or "transfer-encoding" in sent:
         raise ValueError("a header that would end early")
     return head.encode("latin-1")
+
+
+def fields_of(head: bytes, scheme: str) -> list[tuple[bytes, bytes]]:
+    """What `head_of` gives as HTTP/2 has it: with pseudo-headers, and none about the connection
+    (RFC 9113 §8.2.2, §8.3.1)."""
+    request_line, *lines = head[:-4].split(b"\r\n")
+    method, target, _ = request_line.split(b" ")
+    fields = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    authority = next(value for name, value in fields if name == b"host")
+    return [
+        (b":method", method),
+        (b":scheme", scheme.encode("ascii")),
+        (b":authority", authority),
+        (b":path", target),
+        *((name, value) for name, value in fields if name not in _OF_THE_CONNECTION),
+    ]

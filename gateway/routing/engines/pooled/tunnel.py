@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 
-from gateway.routing.engines.pooled.connection import Connection
 from gateway.routing.engines.pooled.request_head import Address
 
 _MAX_HEAD_BYTES = 16 * 1024
@@ -35,7 +34,7 @@ async def open_tunnel(
     proxy_tls: ssl.SSLContext | None,
     server: Address,
     tls: ssl.SSLContext,
-    connection: Connection,
+    connection: asyncio.BaseProtocol,
 ) -> None:
     """Connect `connection` to `server` over TLS inside a tunnel through `proxy`.
 

@@ -3,14 +3,16 @@
 import asyncio
 
 from gateway.routing.engines.pooled.connection import Connection, Shelf
-from gateway.routing.engines.pooled.http2 import Http2Connection
-
-ALPN = ("h2", "http/1.1")
-"""What is offered. A server that does not know the extension speaks HTTP/1.1."""
+from gateway.routing.engines.pooled.http2.connection import Http2Connection
 
 
 class Negotiating(asyncio.Protocol):
-    """Stands in until the handshake is over, then puts the connection that was agreed on in its place."""
+    """Stands in until the handshake is over, then puts the connection that was agreed on in its place.
+
+    `OFFER` is what the handshake must offer; a server that does not know ALPN speaks HTTP/1.1.
+    """
+
+    OFFER = ("h2", "http/1.1")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, shelf: Shelf, fleet: list[Http2Connection]) -> None:
         self._loop = loop
@@ -32,7 +34,7 @@ class Negotiating(asyncio.Protocol):
             self._chosen = Http2Connection(self._loop, self._fleet)
         else:
             self._chosen = Connection(self._loop, self._shelf)
-        transport.set_protocol(self._chosen)  # type: ignore[attr-defined]
+        transport.set_protocol(self._chosen)
         self._chosen.connection_made(transport)
         for data in self._early:
             self._chosen.data_received(data)
