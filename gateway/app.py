@@ -1,6 +1,8 @@
 """The gateway as one ASGI application: configuration in, the onion around the endpoints out."""
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from time import time
 
 from starlette.exceptions import HTTPException
@@ -12,10 +14,15 @@ from gateway.config.model import Settings
 from gateway.config.source import Source
 from gateway.endpoints import health, openapi
 from gateway.endpoints.completions import Completions
+from gateway.endpoints.guardrails import GuardrailCheck, Policies
 from gateway.endpoints.models import Models
 from gateway.errors import ConfigError, MethodNotAllowed, RequestError, RouteNotFound
+from gateway.guards.policy import Policy
+from gateway.guards.ports import Pool
 from gateway.middleware import stack
+from gateway.middleware.guard_input import Counts
 from gateway.providers.demo.app import app as demo_app
+from gateway.routing import guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.engines.asgi_app import AsgiUpstream
 from gateway.routing.engines.pooled.pool import PooledUpstream
@@ -48,6 +55,9 @@ class Serving:
 
     settings: Settings
     catalogue: Catalogue
+    policies: tuple[Policy, ...]
+    files: tuple[Path, ...]
+    """The files a change of which is a change of the configuration."""
     routes: tuple[Route, ...]
     app: ASGIApp
 
@@ -69,6 +79,7 @@ class Gateway:
         self.log = log
         self.http2 = settings.general.http2
         self.upstream = upstream or default_upstream(self.http2)
+        self.pool = Pool()
         self.stale = False
         self.serving = self._build(settings, source)
 
@@ -97,11 +108,14 @@ class Gateway:
         self.stale = True
 
     async def close(self) -> None:
-        """Close the connections to providers."""
+        """Close the connections to providers, and take no more work for guards that block."""
+        self.pool.close()
         await self.upstream.close()
 
     def _build(self, settings: Settings, source: Source) -> Serving:
         catalogue = Catalogue(settings, source)
+        policies, files = guarding.policies(settings, source, guarding.ports(self.upstream, catalogue, self.pool))
+        counts: Counts = defaultdict(Counter)
         completions = Completions(catalogue, self.upstream, settings.general.max_parallel_prompts, self.log)
         models = Models(catalogue, int(time()))
         ready = health.Ready({"configuration": self._configuration, "models": lambda: _models(catalogue)})
@@ -110,12 +124,18 @@ class Gateway:
             *(Route(path, models, methods=["GET"]) for path in ("/v1/models", "/models", "/v1/models/{model:path}")),
             *(Route(path, health.Live(), methods=["GET"]) for path in ("/health/live", "/health/liveliness")),
             *(Route(path, ready, methods=["GET"]) for path in ("/health/ready", "/health/readiness")),
+            Route(
+                "/v1/guardrails/check",
+                GuardrailCheck(policies, settings.general.request_read_timeout),
+                methods=["POST"],
+            ),
+            Route("/admin/policies", Policies(policies, counts), methods=["GET"]),
             Route("/openapi.json", openapi.OpenApi(), methods=["GET"]),
         )
         app: ASGIApp = _Routes(routes)
-        for step in reversed(stack(settings, self.log)):
+        for step in reversed(stack(settings, self.log, policies, guarding.decoder(catalogue), counts)):
             app = step.cls(app, *step.args, **step.kwargs)
-        return Serving(settings, catalogue, routes, app)
+        return Serving(settings, catalogue, policies, (*source.files, *files), routes, app)
 
     def _configuration(self) -> tuple[bool, str]:
         if self.stale:

@@ -13,6 +13,7 @@
     │   ├── RequestTimeout               408 request_timeout
     │   ├── RequestTooLarge              413 request_too_large
     │   └── HeadersTooLarge              431 headers_too_large
+    ├── PolicyBlocked                    400 guardrail_violation / policy_blocked
     ├── AuthenticationError              401 authentication_error / invalid_api_key
     ├── PermissionDenied                 403 permission_error / model_not_allowed, end_user_blocked
     ├── UpstreamError                    502 upstream_error
@@ -22,6 +23,7 @@
     │   ├── UpstreamInvalidResponse      502 upstream_invalid_response
     │   └── UpstreamTimeout              504 timeout_error / upstream_timeout
     ├── Unavailable                      503 service_unavailable / no_healthy_deployment
+    │   └── GuardrailUnavailable             guardrail_unavailable
     ├── InternalError                    500 internal_error
     ├── ClientDisconnected               499 never sent: the client has left
     └── ConfigError                          not an answer: what is wrong with the configuration
@@ -151,6 +153,27 @@ class HeadersTooLarge(RequestError):
     code = "headers_too_large"
 
 
+class PolicyBlocked(GatewayError):
+    """A policy refused the text; `param` names the field.
+
+    `guardrail` says which: policy, guard, category and the request's id. What was matched is nowhere in it.
+    """
+
+    status = 400
+    type = "guardrail_violation"
+    code = "policy_blocked"
+
+    def __init__(self, message: str, *, guardrail: Mapping[str, str] | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.guardrail: Mapping[str, str] = guardrail or {}
+
+    def body(self) -> dict[str, Any]:
+        """As for every error, with `guardrail` beside the other keys."""
+        whole = super().body()
+        whole["error"]["guardrail"] = dict(self.guardrail)
+        return whole
+
+
 class AuthenticationError(GatewayError):
     """No key, or one that is not valid."""
 
@@ -216,6 +239,12 @@ class Unavailable(GatewayError):
     status = 503
     type = "service_unavailable"
     code = "no_healthy_deployment"
+
+
+class GuardrailUnavailable(Unavailable):
+    """A guard that must judge could not, and its policy fails closed."""
+
+    code = "guardrail_unavailable"
 
 
 class InternalError(GatewayError):

@@ -3,11 +3,11 @@
 It travels in the ASGI scope, not in a context variable: one set inside a streaming body is invisible to outer layers.
 """
 
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import GatewayError
 from gateway.types import CompletionRequest, Delta, FinishReason, Opening, Usage
@@ -27,6 +27,40 @@ def new_id(prefix: str) -> str:
 
 Filter = Callable[[AsyncIterator[Delta]], AsyncIterator[Delta]]
 """Reads an answer's deltas and gives out what may leave; whoever writes the answer applies the filters in order."""
+
+
+class Judgement(Protocol):
+    """What a policy decided, as those read it who know no guards; `gateway.guards.verdict.Verdict` is one."""
+
+    @property
+    def policy(self) -> str:
+        """The policy's name."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """`input` or `output`."""
+        ...
+
+    @property
+    def decision(self) -> str:
+        """The gravest action: `allow`, `flag`, `hash`, `mask`, `redact` or `block`."""
+        ...
+
+    @property
+    def enforced(self) -> bool:
+        """False in shadow."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """`ok`, `skipped`, `timeout` or `error`."""
+        ...
+
+    @property
+    def stream(self) -> str:
+        """`hold` or `observe` where guards needed the whole of a stream, else empty."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,6 +83,10 @@ class Exchange:
     timeout: float | None = None
     """Seconds the client is willing to wait (`x-gateway-timeout`)."""
     filters: list[Filter] = field(default_factory=list)
+    withheld: str | None = None
+    """What to answer in place of every choice, without calling anybody: a policy blocked the prompt and says so."""
+    judges: list[Callable[[], Sequence[Judgement]]] = field(default_factory=list)
+    """Each gives the verdicts of one step, so far as they are known when it is asked."""
 
     # by whom it was served
     provider: str | None = None
@@ -71,6 +109,10 @@ class Exchange:
     _waiting: int = 0
     _waiting_since: float = 0.0
     _waited: float = 0.0
+
+    def judgements(self) -> list[Judgement]:
+        """Every policy's verdicts, input before output."""
+        return [judgement for judge in self.judges for judgement in judge()]
 
     def waiting(self) -> None:
         """A wait for a provider begins; waits may overlap and time is counted once."""

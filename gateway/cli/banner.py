@@ -20,6 +20,8 @@ def show(found: Loaded, host: str, port: int, workers: int, *, builtin_config: b
     if builtin_config and not builtin.providers():
         _line("", "set a provider's key (OPENAI_API_KEY, ANTHROPIC_API_KEY, …) to serve it as openai/*, anthropic/*, …")
     _line("clients", "the master key is asked for" if keyed else "no master key: this machine only, any key accepted")
+    named = ", ".join(found.settings.policies or ())
+    _line("policies", named or "none: name them under policies, such as [default]")
     if workers > 1:
         _line("workers", str(workers))
     _line("try", "")
@@ -41,5 +43,5 @@ def _models(aliases: list[str]) -> str:
 
 
 def _line(name: str, value: str) -> None:
-    err.print(f"  [dim]{name:<8}[/dim]", end="")
+    err.print(f"  [dim]{name:<9}[/dim]", end="")
     err.print(value, markup=False, highlight=False)

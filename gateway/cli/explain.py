@@ -1,7 +1,9 @@
 """`gateway explain`: the route and the translation a request would get, calling nobody."""
 
+from dataclasses import replace
 from typing import Any
 
+from gateway.cli.judging import judged
 from gateway.config.load import Loaded
 from gateway.ledger import tokens
 from gateway.providers.translation import Translation, translate
@@ -19,6 +21,10 @@ def explain(found: Loaded, model: str, text: str, parameters: dict[str, Any]) ->
     bound = Catalogue(found.settings, found.source).find(model)[0]
     request = completions.read({**parameters, "model": model, "prompt": text})
     request = completions.with_defaults(request, bound.defaults)
+    verdict = judged(found, model, text, "input")
+    if verdict["text"] is None:
+        return {"model": model, "guardrails": verdict, "calls": []}
+    request = replace(request, prompts=(verdict["text"],))
     translation = translate(request, bound.shape)
     encoding = tokens.encoding_for(bound.model)
     return {
@@ -28,7 +34,7 @@ def explain(found: Loaded, model: str, text: str, parameters: dict[str, Any]) ->
         "provider_model": bound.model,
         "prompt_tokens": tokens.estimate(text, encoding),
         "prompt_tokens_estimated": encoding is None,
-        "policies": [],
+        "guardrails": verdict,
         "dropped_params": list(translation.dropped),
         "done_by_the_gateway": _by_us(translation),
         "calls": [_call(placed.call, bound) for placed in translation.calls],

@@ -1,14 +1,15 @@
 """The command line (contract §7)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from gateway.app import default_upstream
-from gateway.cli import banner, output
+from gateway.cli import banner, judging, output
 from gateway.cli.explain import explain as explanation
+from gateway.cli.judging import Tested
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError, GatewayError
 from gateway.routing.deployments import Catalogue
@@ -34,6 +35,14 @@ HostOption = Annotated[str, typer.Option(help="Address to listen on; others than
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")]
 WorkersOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that serve.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, also at a terminal.")]
+
+PoliciesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[POLICY]...", help="Packs or documents; the configuration's when left out."),
+]
+
+policies_app = typer.Typer(help="Work on policies.", no_args_is_help=True)
+app.add_typer(policies_app, name="policies")
 
 _SERVE_OPTIONS: Mapping[str, Any] = {"config": None, "host": "127.0.0.1", "port": 4000, "workers": 1}
 """The options of `serve` with their defaults; they may stand before the command too."""
@@ -96,10 +105,14 @@ def serve(
 
 
 @app.command()
-def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Validate a configuration: every fault with its file, line and path; exit status 1 when there is one."""
+def check(policies: PoliciesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Validate a configuration and run its policies' tests: every fault with its line; exit status 1 for one."""
     try:
         found = _checked(config)
+        tested = judging.tested(found, policies or ())
+        faults = [fault for each in tested for fault in each.faults]
+        if faults:
+            raise ConfigError(faults)
     except ConfigError as error:
         if output.wants_json(as_json):
             output.as_json({"ok": False, "config": str(config), "faults": list(error.faults)})
@@ -112,13 +125,41 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 "ok": True,
                 "config": found.source.name,
                 "deployments": [dict(zip(keys, row, strict=True)) for row in rows],
+                "policies": [_tested(each) for each in tested],
                 "warnings": list(found.settings.warnings),
             }
         )
         return
     output.warnings(found.settings.warnings)
     output.table("", ("ALIAS", "PROVIDER", "MODEL", "DEPLOYMENT"), rows)
+    _show_tested(tested)
     output.out.print(f"[green]ok[/green]  {found.source.name}", highlight=False)
+
+
+@policies_app.command("test")
+def policies_test(policies: PoliciesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Run the tests that policies carry; exit status 1 when one fails."""
+    try:
+        tested = judging.tested(loaded(config), policies or ())
+    except ConfigError as error:
+        _fail(error)
+    if output.wants_json(as_json):
+        output.as_json({"data": [{**_tested(each), "faults": each.faults} for each in tested]})
+    else:
+        _show_tested(tested)
+    faults = [fault for each in tested for fault in each.faults]
+    if faults:
+        _fail(ConfigError(faults))
+
+
+def _tested(each: Tested) -> dict[str, Any]:
+    policy, passed = each.loaded.policy, sum(result.passed for result in each.results)
+    return {"policy": policy.policy, "version": policy.version, "tests": len(each.results), "passed": passed}
+
+
+def _show_tested(tested: Sequence[Tested]) -> None:
+    rows = [tuple(map(str, _tested(each).values())) for each in tested]
+    output.table("", ("POLICY", "VERSION", "TESTS", "PASSED"), rows)
 
 
 @app.command()
@@ -126,15 +167,18 @@ def explain(
     text: Annotated[str, typer.Argument(help="The prompt.")],
     model: Annotated[str, typer.Option("--model", "-m", help="The alias a client would ask for.")],
     config: ConfigOption = None,
-    stage: Annotated[str, typer.Option(help="Only input can be explained: output needs an answer.")] = "input",
+    stage: Annotated[str, typer.Option(help="input: TEXT is a prompt; output: TEXT is an answer.")] = "input",
     param: Annotated[list[str], typer.Option("--param", "-p", metavar="NAME=JSON", help="A parameter, n=2.")] = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Show which route and translation a request would get, calling nobody."""
-    if stage != "input":
-        raise typer.BadParameter("only input can be explained without calling a provider", param_hint="--stage")
+    """Show what the policies would decide, and which route and translation a request would get, calling nobody."""
     found = _loaded(config)
     try:
+        if stage == "output":
+            _show(judging.judged(found, model, text, "output"), as_json)
+            return
+        if stage != "input":
+            raise typer.BadParameter("must be input or output", param_hint="--stage")
         said = explanation(found, model, text, dict(map(_parameter, param)))
     except GatewayError as error:
         if output.wants_json(as_json):
@@ -142,10 +186,14 @@ def explain(
         else:
             output.err.print(f"refused with {error.status} {error.code}: {error.message}", markup=False)
         raise typer.Exit(1) from error
+    _show(said, as_json)
+
+
+def _show(said: dict[str, Any], as_json: bool) -> None:
     if output.wants_json(as_json):
         output.as_json(said)
         return
-    calls = said.pop("calls")
+    calls = said.pop("calls", [])
     output.pairs(
         {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in said.items()}
     )

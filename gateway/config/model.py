@@ -211,7 +211,8 @@ class TelemetrySettings(Strict):
 
 
 class Settings(Strict):
-    """The whole configuration. `policies` None means absent: the default policies; an empty tuple means none.
+    """The whole configuration. `policies` None means absent, an empty tuple
+    that none is wanted; this version enforces none in either case.
 
     `warnings` are sentences for the operator: settings that have no effect, each with its path.
     """
@@ -223,7 +224,7 @@ class Settings(Strict):
         False, description="Drop parameters a provider cannot honour instead of refusing them, for every model."
     )
     policies: tuple[str, ...] | None = Field(
-        None, description="Names of shipped policies or paths to documents; absent means default, [] means none."
+        None, description="Names of shipped policies or paths to documents; none are enforced when left out."
     )
     end_users: EndUserSettings = Field(EndUserSettings(), description="Who a request is for.")
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="What the gateway tells of itself.")

@@ -39,7 +39,6 @@ def _given(name: str) -> Callable[[Deployment], bool]:
 _ONE_ATTEMPT = "not applied by this version: each request gets one attempt at one deployment"
 
 PENDING: tuple[Row, ...] = (
-    Row("policies", lambda settings: bool(settings.policies), "not enforced by this version"),
     Row("end_users.default_budget", _differs("end_users", "default_budget", None), "not enforced by this version"),
     Row("end_users.pseudonymize", _differs("end_users", "pseudonymize", False), "not applied by this version"),
     Row("telemetry.otlp_endpoint", _differs("telemetry", "otlp_endpoint", None), "nothing is sent by this version"),

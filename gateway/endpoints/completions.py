@@ -46,17 +46,20 @@ class Completions:
         bound = self.catalogue.find(exchange.request.model)[0]
         request = completions.with_defaults(exchange.request, bound.defaults)
         exchange.request = request
-        translation = translate(request, bound.shape)
+        if exchange.withheld is not None:
+            translation = Translation((), len(request.prompts), request.n)
+            calls = choices.withheld(exchange.withheld, translation.prompts * translation.n)
+        else:
+            translation = translate(request, bound.shape)
+            calls = call.deltas(translation, bound, self.upstream, exchange, self.max_parallel)
         exchange.dropped = translation.dropped
         answer = Answer(exchanges.new_id("cmpl-"), request.model, int(time()), translation.prompts * translation.n)
-        async with ClientWatch(receive) as watch:
-            calls = call.deltas(translation, bound, self.upstream, exchange, self.max_parallel)
-            async with aclosing(calls):
-                deltas = self._finished(calls, request, translation, bound, exchange)
-                if request.stream:
-                    await respond.streamed(answer, deltas, exchange, send, watch, self.log)
-                else:
-                    await respond.whole(answer, deltas, exchange, send, watch)
+        async with ClientWatch(receive) as watch, aclosing(calls):
+            deltas = self._finished(calls, request, translation, bound, exchange)
+            if request.stream:
+                await respond.streamed(answer, deltas, exchange, send, watch, self.log)
+            else:
+                await respond.whole(answer, deltas, exchange, send, watch)
 
     def _finished(
         self,
@@ -80,7 +83,7 @@ class Completions:
         deltas = choices.shaped(deltas, translation)
         for through in exchange.filters:
             deltas = through(deltas)
-        if translation.echo is not None or not translation.calls:
+        if translation.echo is not None or not (translation.calls or exchange.withheld is not None):
             deltas = choices.echoed(deltas, translation)
         return deltas
 

@@ -1,17 +1,33 @@
 """The onion, outermost first. It is written once, here."""
 
+from collections.abc import Sequence
+
 from starlette.middleware import Middleware
 
 from gateway.config.model import Settings
+from gateway.guards.policy import Policy
 from gateway.middleware.body import BodyMiddleware
 from gateway.middleware.body_limit import BodyLimitMiddleware
 from gateway.middleware.errors import ErrorMiddleware
+from gateway.middleware.guard_input import Counts, Decode, GuardInputMiddleware
+from gateway.middleware.guard_output import GuardOutputMiddleware
 from gateway.middleware.identity import IdentityMiddleware
 from gateway.middleware.scope import ScopeMiddleware
 from gateway.telemetry.logs import Logger
 
 
-def stack(settings: Settings, log: Logger) -> list[Middleware]:
+def unread(_model: str, _ids: tuple[int, ...]) -> str | None:
+    """Reads no token ids."""
+    return None
+
+
+def stack(
+    settings: Settings,
+    log: Logger,
+    policies: Sequence[Policy] = (),
+    decode: Decode = unread,
+    counts: Counts | None = None,
+) -> list[Middleware]:
     """The steps every request passes on its way in, and in reverse on its way out."""
     general, end_users = settings.general, settings.end_users
     return [
@@ -26,4 +42,6 @@ def stack(settings: Settings, log: Logger) -> list[Middleware]:
             end_user_sources=end_users.sources,
             require_end_user=end_users.require,
         ),
+        Middleware(GuardInputMiddleware, policies=policies, decode=decode, counts=counts),
+        Middleware(GuardOutputMiddleware, policies=policies),
     ]

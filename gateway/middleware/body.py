@@ -61,7 +61,7 @@ class BodyMiddleware:
         exchange = exchanges.of(scope)
         try:
             async with asyncio.timeout(self.read_timeout):
-                body = await _whole(receive)
+                body = await whole(receive)
         except TimeoutError:
             raise RequestTimeout(
                 f"The body did not arrive within {self.read_timeout:g} seconds; send the request again.",
@@ -107,7 +107,7 @@ _SOURCES: Mapping[str, Callable[[Scope, CompletionRequest], str | None]] = {
 }
 
 
-async def _whole(receive: Receive) -> bytes:
+async def whole(receive: Receive) -> bytes:
     """The request's body; raises ClientDisconnected when the client leaves before its end."""
     message = await receive()
     body: bytes = message.get("body", b"")

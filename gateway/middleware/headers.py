@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from gateway.exchange import Exchange
+from gateway.guards import verdict
 from gateway.version import __version__
 
 _UNSAFE = re.compile(rb"[^\x20-\x7e]")
@@ -33,6 +34,8 @@ def _text(value: bytes) -> str:
 def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     """The gateway's headers for an answer, from what the exchange knows when the answer starts."""
     headers = [(b"x-request-id", exchange.id.encode()), _VERSION]
+    if judged := exchange.judgements():
+        headers.append((b"x-gateway-guardrails", safe(verdict.header(judged), 1024)))
     if exchange.deployment is None:
         return headers
     opening = exchange.opening
@@ -50,6 +53,6 @@ def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def safe(text: str) -> bytes:
-    """`text` as a header value: printable ASCII, at most 256 bytes, anything else a question mark."""
-    return _UNSAFE.sub(b"?", text.encode("ascii", "replace"))[:256]
+def safe(text: str, most: int = 256) -> bytes:
+    """`text` as a header value: printable ASCII, at most `most` bytes, anything else a question mark."""
+    return _UNSAFE.sub(b"?", text.encode("ascii", "replace"))[:most]

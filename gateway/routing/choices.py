@@ -2,7 +2,7 @@
 alternatives per token than were asked for.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from math import inf
 
@@ -90,3 +90,9 @@ async def repeating(deltas: AsyncIterator[Delta], translation: Translation, prov
             if missing[delta.index] and delta.finish_reason:
                 raise invalid_response(provider, "it was asked to repeat the prompt and did not")
         yield delta
+
+
+async def withheld(message: str, choices: int) -> AsyncGenerator[Delta, None]:
+    """`message` in place of every choice, where a policy lets the prompt go to nobody."""
+    for index in range(choices):
+        yield Delta(index, message, finish_reason="content_filter")

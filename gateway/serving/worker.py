@@ -89,15 +89,17 @@ class Worker:
 
     async def _start(self) -> None:
         found = loaded(self.config)
-        self.files = found.source.files
         self.idle = asyncio.Event()
         self.log = logs.make(found.settings.telemetry.log_format)
         logs.take_over(self.log)
         self.gateway = Gateway(found.settings, found.source, self.log)
+        self.files = self.gateway.serving.files
         if found.settings.warnings:
             self.log.warning("config_warnings", warnings=list(found.settings.warnings))
         if found.settings.general.master_key is None:
             self.log.warning("no_master_key", serving="loopback only, any key accepted")
+        if found.settings.policies is None:
+            self.log.warning("no_policies", enforce="name [default], or others, under policies in the configuration")
         for encoding in self.gateway.serving.catalogue.encodings():
             await asyncio.to_thread(tokens.preload, encoding)
         # What is loaded now stays: looking through it again and again would cost a fifth of the time of every request.
@@ -135,6 +137,6 @@ class Worker:
             self.gateway.keep()
             self.log.exception("config_refused", serving="the previous configuration")
             return False
-        self.files = found.source.files
+        self.files = self.gateway.serving.files
         self.log.info("config_reloaded", models=len(found.settings.deployments), warnings=list(found.settings.warnings))
         return True

@@ -8,7 +8,6 @@ from gateway.config.pending import PENDING
 
 MODEL = "model_list: [{model_name: a, params: {model: x, %s}}]"
 GIVEN = {
-    "policies": "policies: [default]",
     "end_users.default_budget": "end_users: {default_budget: {max_usd: 5}}",
     "end_users.pseudonymize": "end_users: {pseudonymize: true}",
     "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://127.0.0.1:4318'}",

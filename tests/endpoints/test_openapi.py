@@ -14,6 +14,7 @@ from gateway.config.load import from_mapping
 from gateway.endpoints.openapi import description
 from gateway.errors import ClientDisconnected, ConfigError, error_classes
 from gateway.exchange import Exchange
+from gateway.guards.verdict import Verdict
 from gateway.middleware import headers
 from gateway.telemetry import logs
 from gateway.version import __version__
@@ -105,6 +106,7 @@ def test_every_status_an_error_has_is_among_a_completions_responses(said: dict[s
 def test_every_header_of_an_answer_is_in_it_and_no_other(said: dict[str, Any]) -> None:
     exchange = Exchange("req_1", "POST", "/v1/completions")
     exchange.deployment, exchange.provider, exchange.served_model, exchange.dropped = "d", "p", "m", ("top_k",)
+    exchange.judges.append(lambda: [Verdict("pii", 1, "input", "mask", True)])
     sent = {name.decode() for name, _ in headers.own(exchange)}
     described = part(said, "responses", "Completion")["headers"]
     assert described.keys() == sent | {"cache-control", "x-accel-buffering"}

@@ -1,0 +1,229 @@
+"""The output policies of one request at work on its answer: a filter of deltas, for n interleaved choices.
+
+Each choice is guarded by itself and its placeholders have numbers of their own (after those of the prompts), so what a
+choice becomes hangs on its text alone. Placeholders that the prompts' vault issued are turned back last, after every
+guard.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from gateway.guards.asking import Question, ask_all
+from gateway.guards.base import Context, Text
+from gateway.guards.logprobs import Tokens
+from gateway.guards.policy import Draw, Policy, Run, begin, by_chance
+from gateway.guards.track import Plan, Track, plan
+from gateway.guards.vault import Restorer, Vault
+from gateway.guards.verdict import Verdict
+from gateway.guards.window import MAX_HELD
+from gateway.types import Delta
+
+Refuse = Callable[[Verdict], Exception]
+"""Makes the error that a caller is answered whose policy says `on_block: {output: error}`."""
+
+
+class _Choice:
+    """One choice, while it comes."""
+
+    __slots__ = ("given", "over", "reasoning", "restorer", "text", "tokens")
+
+    def __init__(self, text: Track, restorer: Restorer | None) -> None:
+        self.text = text
+        self.restorer = restorer
+        self.reasoning: Track | None = None
+        self.tokens: Tokens | None = None
+        self.over = False
+        self.given: list[str] = []
+        """What may leave of an answer that is sent whole."""
+
+    @property
+    def changed(self) -> bool:
+        return self.text.window.changed or (self.restorer is not None and self.restorer.changed)
+
+    def restored(self, text: str, *, final: bool) -> str:
+        """`text` with the prompts' placeholders turned back, as far as they have come."""
+        if self.restorer is None:
+            return text
+        text = self.restorer.feed(text)
+        return text + self.restorer.close() if final or self.blocker is not None else text
+
+    @property
+    def blocker(self) -> Run | None:
+        return self.text.window.blocked or (self.reasoning.window.blocked if self.reasoning is not None else None)
+
+
+class AnswerGuard:
+    """Guards one answer; `guarded` is the filter (`gateway.exchange.Filter`).
+
+    Args:
+        policies: all that are loaded; those that do not concern `context`, whose stage is `output`, are left out.
+        choices: how many choices the answer has.
+        vault: the request's, after its prompts were judged.
+        whole: the answer is sent whole: a blocked choice is its policy's message alone, or an error.
+        ends: what a block ends: the `answer`, so that its upstream call is cancelled at once, or its `choice` alone,
+            and the call once no choice is left.
+        refuse: makes the error raised where a whole answer is blocked and the policy's `on_block.output` is `error`.
+        draw: decides which requests a policy with a `sample` looks at.
+        max_held: characters of a choice held for one unfinished candidate.
+    """
+
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        context: Context,
+        *,
+        choices: int,
+        vault: Vault | None = None,
+        whole: bool = False,
+        ends: Literal["answer", "choice"] = "answer",
+        refuse: Refuse | None = None,
+        draw: Draw = by_chance,
+        max_held: int = MAX_HELD,
+    ) -> None:
+        self._runs = begin(policies, context, draw)
+        self._plan: Plan = plan(self._runs, context, max_held)
+        self._vault = vault if vault is not None else Vault()
+        self._expected = choices
+        self._whole = whole
+        self._ends = ends
+        self._refuse = refuse
+        self._choices: dict[int, _Choice] = {}
+        self._blocked: Run | None = None
+
+    @property
+    def blocked(self) -> Verdict | None:
+        """The verdict of the policy that blocked the answer or a choice of it, the first if there are several."""
+        return self._blocked.verdict("output") if self._blocked is not None else None
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One of each policy that matched. Before the answer is over, of what has come so far."""
+        for run in self._runs:
+            if run.policy.asked and run.live and id(run) not in self._plan.judged:
+                run.fail("skipped")
+            run.found.sort(key=lambda finding: (finding.path, finding.start, finding.end))
+        return tuple(run.verdict("output") for run in self._runs)
+
+    async def guarded(self, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
+        """`deltas` as the caller may see them. What remains of a source that is not read to its end is closed.
+
+        Raises:
+            Exception: what `refuse` makes.
+        """
+        try:
+            async for delta in deltas:
+                given = await self._pass(delta)
+                if given is not None:
+                    yield given
+                if self._stopped():
+                    break
+            if self._blocked is not None and self._ends == "answer":
+                for index in range(self._expected):
+                    if index not in self._choices or not self._choices[index].over:
+                        yield self._withheld(index, self._blocked, "")
+            else:
+                for index, choice in self._choices.items():
+                    if not choice.over and (given := await self._piece(choice, Delta(index), final=True)):
+                        yield given
+                await self._observe()
+        finally:
+            close = getattr(deltas, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _stopped(self) -> bool:
+        """Whether nothing more is to come because something was blocked."""
+        if self._blocked is None:
+            return False
+        over = sum(choice.over for choice in self._choices.values())
+        return self._ends == "answer" or over >= self._expected
+
+    async def _pass(self, delta: Delta) -> Delta | None:
+        """What the caller may see of a delta; None for nothing."""
+        choice = self._choices.get(delta.index)
+        if choice is None:
+            if not delta.text and not delta.reasoning and not delta.logprobs and delta.finish_reason is None:
+                return delta  # it is about the call
+            choice = self._choices[delta.index] = self._choice(delta.index)
+        if choice.over:
+            return _about_call(delta)
+        final = delta.finish_reason is not None
+        if choice.text.waits or self._whole or delta.reasoning or delta.logprobs or choice.tokens or choice.reasoning:
+            return await self._piece(choice, delta, final=final)
+        text = choice.text.feed(delta.text, final=final)
+        if choice.restorer is not None:
+            text = choice.restored(text, final=final)
+        if choice.text.window.blocked is None and text == delta.text:
+            choice.over = final
+            return delta
+        return self._given(choice, delta, text, final=final)
+
+    async def _piece(self, choice: _Choice, delta: Delta, *, final: bool) -> Delta | None:
+        """What the caller may see of a delta, with all that a delta may hold."""
+        index = delta.index
+        track = choice.text
+        text = await track.judge(delta.text, final=final) if track.waits else track.feed(delta.text, final=final)
+        text = choice.restored(text, final=final)
+        reasoning = ""
+        if delta.reasoning and choice.reasoning is None:
+            choice.reasoning = Track(self._plan, f"choices[{index}].reasoning", self._vault.branch())
+        if (thought := choice.reasoning) is not None:
+            give = await thought.judge(delta.reasoning, final=final) if thought.waits else None
+            reasoning = give if give is not None else thought.feed(delta.reasoning, final=final)
+        if delta.logprobs and choice.tokens is None:
+            choice.tokens = Tokens(self._plan, f"choices[{index}].logprobs")
+        logprobs = delta.logprobs
+        if choice.tokens is not None:
+            left = 0 if self._whole else track.window.left
+            logprobs = choice.tokens.feed(delta.logprobs, left, final=final, changed=choice.changed)
+        return self._given(choice, replace(delta, reasoning=reasoning, logprobs=logprobs), text, final=final)
+
+    def _given(self, choice: _Choice, delta: Delta, text: str, *, final: bool) -> Delta | None:
+        """The delta that leaves: `delta` with another text, or the end of a choice that is blocked."""
+        blocker = choice.blocker
+        choice.over = final or blocker is not None
+        if blocker is not None:
+            self._blocked = self._blocked or blocker
+            about = self._withheld(delta.index, blocker, text)
+            return replace(about, usage=delta.usage, opening=delta.opening)
+        if self._whole:
+            choice.given.append(text)
+            text = "".join(choice.given) if final else ""
+        if text or delta.finish_reason or delta.logprobs or delta.reasoning or delta.usage or delta.opening:
+            return replace(delta, text=text)
+        return None
+
+    def _withheld(self, index: int, blocker: Run, text: str) -> Delta:
+        """The end of a choice that is blocked.
+
+        Raises:
+            Exception: what `refuse` makes.
+        """
+        on_block = blocker.policy.on_block
+        if self._whole:
+            if on_block.output == "error" and self._refuse is not None:
+                raise self._refuse(blocker.verdict("output"))
+            text = on_block.message
+        return Delta(index, text, finish_reason="content_filter")
+
+    def _choice(self, index: int) -> _Choice:
+        return _Choice(Track(self._plan, f"choices[{index}].text", self._vault.branch()), self._vault.restorer())
+
+    async def _observe(self) -> None:
+        """Ask those guards that only observe, now that the answer is over."""
+        observers = self._plan.observers
+        tracks = [track for one in self._choices.values() for track in (one.text, one.reasoning) if track is not None]
+        texts = [Text(track.path, track.text) for track in tracks]
+        if not observers or not texts:
+            return
+        questions = [Question(run, guard, texts) for run, guard in observers]
+        for question, found in zip(questions, await ask_all(questions, self._plan.context), strict=True):
+            self._plan.judged.add(id(question.run))
+            question.run.found += found or ()
+
+
+def _about_call(delta: Delta) -> Delta | None:
+    """What a delta says of the call, where its choice is over."""
+    if delta.usage is None and delta.opening is None:
+        return None
+    return Delta(delta.index, usage=delta.usage, opening=delta.opening)

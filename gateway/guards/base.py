@@ -1,0 +1,105 @@
+"""What every guard has in common: the texts it looks at, what it finds, and the two kinds of port it may fill.
+
+A guard returns positions and a decision, never text: what was matched reaches no log, no span, no metric, no error.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Action = Literal["allow", "flag", "hash", "mask", "redact", "block"]
+"""What is done about a finding. `flag` reports only; `hash`, `mask` and `redact` change the text; `block` refuses."""
+
+SEVERITY: dict[Action, int] = {"allow": 0, "flag": 1, "hash": 2, "mask": 3, "redact": 4, "block": 5}
+"""Where findings overlap, the gravest action wins (policies.md §3)."""
+
+Stage = Literal["input", "output"]
+Scope = Literal["span", "clause", "whole"]
+"""How much of a text a guard must see. `span`: matches of bounded length, decided at every cut of a stream. `clause`:
+names, clause by clause. `whole`: the answer must be complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to look at. `path` says where it stands: `prompt[2]`, `suffix`, `choices[1].text`."""
+
+    path: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a guard found in one text.
+
+    `rule` is the entity or the rule (`EMAIL_ADDRESS`, `aws-access-key`); `category` the risk it belongs to (`pii`,
+    `secrets`, `prompt_injection`, …). `start` and `end` are characters of the text; 0 and 0 when the finding is about
+    the whole text. `score` is between 0 and 1.
+    """
+
+    guard: str
+    rule: str
+    category: str
+    action: Action
+    path: str
+    start: int
+    end: int
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """For whom and for what a text is judged; conditions and remote guards read it."""
+
+    stage: Stage
+    model: str = ""
+    end_user: str | None = None
+    key: str | None = None
+    tags: tuple[str, ...] = ()
+    request_id: str = ""
+    stream: bool = False
+    max_tokens: int = 16
+
+
+class Guard(Protocol):
+    """Judges texts. A guard that only needs the text itself fills `SpanGuard` instead, which is faster."""
+
+    @property
+    def name(self) -> str:
+        """The guard's name in documents and verdicts: `moderation`."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """How much of a stream it must see."""
+        ...
+
+    async def check(self, texts: Sequence[Text], context: Context) -> list[Finding]:
+        """What is found in `texts`. Whatever it raises makes the verdict an `error`; the policy says what follows."""
+        ...
+
+
+class SpanGuard(Protocol):
+    """Judges one text at once, without I/O, in microseconds; its decisions hold at every cut of a stream."""
+
+    @property
+    def name(self) -> str:
+        """The guard's name in documents and verdicts: `secrets`."""
+        ...
+
+    def find(self, text: str, path: str) -> list[Finding]:
+        """Every finding in `text`, in order of start. Pure, and linear in the length of the text."""
+        ...
+
+    def settled(self, text: str) -> int:
+        """The index before which nothing can change, whatever follows `text`.
+
+        For every continuation `more`, the findings of `find(text + more)` that start before this index are exactly
+        those of `find(text)` that do, and each of them ends at or before it. `len(text)` when the text ends in nothing
+        that could become, or grow into, a finding. Context words look backwards only, so that this can be.
+        """
+        ...
+
+    def shortest_context(self) -> int:
+        """How many characters before an index `find` may look at to decide what starts there (context words, word
+        boundaries); the window keeps that much of what has already been sent."""
+        ...

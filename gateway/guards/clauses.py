@@ -1,0 +1,29 @@
+"""Where a clause of a text ends, for guards that judge names: decided by the text alone, however it is cut."""
+
+import re
+
+_END = re.compile(
+    r"""[^\W\d_]{2}[.!?\u2026]["')\]\u2019\u201d]{0,3}\s  # a sentence's, not the point of an initial or a number
+    |[;\n\u3002\uff01\uff1b\uff1f]""",
+    re.VERBOSE,
+)
+
+
+def split(text: str, most: int) -> tuple[list[str], str]:
+    """The complete clauses at the front of `text`, and the rest, which has fewer than `most` characters.
+
+    A clause of more than `most` characters is cut after its last white space before there, if it has any.
+    """
+    clauses: list[str] = []
+    start = 0
+    while True:
+        found = _END.search(text, start, start + most)
+        if found is not None:
+            end = found.end()
+        elif len(text) - start >= most:
+            piece = text[start : start + most]
+            end = start + (len(piece) - len(piece.split()[-1]) if len(piece.split()) > 1 else most)
+        else:
+            return clauses, text[start:]
+        clauses.append(text[start:end])
+        start = end

@@ -1,0 +1,149 @@
+"""Presidio's own recognizers, run pattern by pattern. The only place that imports Presidio and what comes with it.
+
+Importing this takes a second and about 100 MB (Presidio imports spaCy whether it is needed or not), so it is done when
+a guard is built. What `PatternRecognizer.analyze` does is done here without its explanations and logs, of which the
+latter may hold matched text, and with one difference: where Presidio skips a pattern that ran out of time, this raises.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import regex  # type: ignore[import-untyped]
+import tldextract
+from presidio_analyzer import PatternRecognizer, predefined_recognizers
+from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
+
+from gateway.guards.pii import context, shapes
+from gateway.guards.pii.defaults import KNOWN, REGIONS, Cut
+
+logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
+
+SECONDS = 2.0
+"""What one pattern may take on one text."""
+
+Hit = tuple[int, int, float]
+"""Start, end and score of what one pattern matched."""
+
+OTHER_DIGITS: Callable[[str, str], str] = regex.compile(r"(?![0-9])\d").sub
+"""Replaces the digits that are not ASCII, as these recognizers' engine knows them."""
+COMPILE: Callable[..., Any] = regex.compile
+"""That engine: its words, digits and spaces are not those of the standard library's."""
+FOLD: int = regex.IGNORECASE
+
+_SUFFIXES = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
+"""Knows the public suffixes it was shipped with: no socket, no file but its own."""
+
+
+class OfflineEmailRecognizer(EmailRecognizer):
+    """Presidio's, without the download of the public suffix list at the first address."""
+
+    def validate_result(self, pattern_text: str) -> bool:
+        """Does the address end in a public suffix?"""
+        return bool(_SUFFIXES(pattern_text).fqdn)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """One recognizer of Presidio, ready to run. `cut` says on which pieces of a text; see `gateway.guards.pii.islands`.
+
+    `threshold` is the least score of a finding; `weak` is True when no match reaches it without a context word.
+    """
+
+    entity: str
+    cut: Cut
+    threshold: float
+    weak: bool
+    presidio: Any = field(repr=False)
+    words: tuple[str, ...] = field(repr=False)
+    patterns: tuple[tuple[Any, float], ...] = field(repr=False)
+    shape: str = field(repr=False)
+    prefix: str = field(repr=False)
+
+    def hits(self, text: str) -> list[Hit]:
+        """What `self.presidio.analyze(text)` finds, duplicates removed.
+
+        Raises:
+            TimeoutError: a pattern took more than `SECONDS`.
+        """
+        if self.cut == "iban":
+            return [(found.start, found.end, found.score) for found in self.presidio.analyze(text, [self.entity])]
+        validate, invalidate = self.presidio.validate_result, self.presidio.invalidate_result
+        hits: list[Hit] = []
+        for pattern, usual in self.patterns:
+            for match in pattern.finditer(text, timeout=SECONDS):
+                start, end = match.span()
+                if start == end:
+                    continue
+                valid = checked(validate, match[0])
+                score = usual if valid is None else float(bool(valid))
+                if score and not invalidate(match[0]):
+                    hits.append((start, end, score))
+        return undoubled(hits)
+
+
+def checked(validate: Callable[[str], bool | None], value: str) -> bool | None:
+    """What `validate` says about a match: True, False, or None when it has no opinion.
+
+    `regex` knows digits of newer scripts than Python's `int`: Presidio's checksums raise on them, and no such number
+    has a right one.
+    """
+    try:
+        return validate(value)
+    except ValueError:
+        return False
+
+
+def undoubled(hits: list[Hit]) -> list[Hit]:
+    """`hits` in order of start, without those inside another that is no less sure (`remove_duplicates` of Presidio)."""
+    if len(hits) < 2:
+        return hits
+    kept: list[Hit] = []
+    active: list[Hit] = []
+    for hit in sorted(set(hits), key=lambda one: (one[0], one[0] - one[1], -one[2])):
+        active = [other for other in active if other[1] >= hit[0]]
+        if not any(hit[1] <= other[1] and hit[2] <= other[2] for other in active):
+            kept.append(hit)
+            active.append(hit)
+    return kept
+
+
+def recognizer(entity: str, score: float | None = None) -> Recognizer:
+    """The recognizer of `entity`, one of `KNOWN` that is cut otherwise than `phone`."""
+    known = KNOWN[entity]
+    made = presidio(entity)
+    flags = made.global_regex_flags
+    fold = bool(flags & regex.IGNORECASE)
+    threshold = known.score if score is None else score
+    patterns = tuple((regex.compile(one.regex, flags), one.score) for one in made.patterns)
+    checked = type(made).validate_result is not PatternRecognizer.validate_result
+    best = 1.0 if checked else max(one.score for one in made.patterns)
+    sources = [one.regex for one in made.patterns]
+    return Recognizer(
+        entity,
+        known.cut,
+        threshold,
+        best < threshold,
+        made,
+        context.phrases(made.context),
+        patterns,
+        # Four patterns with 1,500 top-level domains each: these are looked for first, links around them.
+        rf"[.]{shapes.choices(sources[0], fold=fold)}"
+        if known.cut == "url"
+        else "|".join(shapes.shape(source, fold=fold) for source in sources),
+        "" if known.cut == "url" else "|".join(shapes.prefix(source, fold=fold) for source in sources),
+    )
+
+
+def presidio(entity: str, regions: Sequence[str] = REGIONS) -> Any:
+    """Presidio's own recognizer of `entity`, with the context words and regions this guard uses."""
+    known = KNOWN[entity]
+    words: Mapping[str, Any] = {"context": list(known.context)} if known.context else {}
+    if entity == "PHONE_NUMBER":
+        return PhoneRecognizer(supported_regions=tuple(regions), **words)
+    if entity == "IBAN_CODE":  # small letters too, as Presidio's own registry has it
+        return IbanRecognizer(regex_flags=regex.DOTALL | regex.MULTILINE | regex.IGNORECASE, **words)
+    if entity == "EMAIL_ADDRESS":
+        return OfflineEmailRecognizer(name="EmailRecognizer", **words)
+    return getattr(predefined_recognizers, known.recognizer)(**words)

@@ -1,0 +1,82 @@
+"""The fast path gives the answers of Presidio's `AnalyzerEngine` with the same recognizers, context and thresholds."""
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guards import pii_texts
+from tests.guards.pii_engine import found, theirs
+
+DATA = Path("/work/shared/data")
+NAME_TOO_LONG = re.compile(r"[^\s@]{64}@|@\S{256}")
+"""Our addresses have at most 64 characters before the @ and 256 after it (`gateway.guards.pii.islands`)."""
+
+
+def differences(texts: Iterator[str]) -> tuple[int, list[str]]:
+    compared, different = 0, []
+    for text in texts:
+        expected = theirs(text)
+        if expected is None or NAME_TOO_LONG.search(text):
+            found(text)  # it must not raise
+            continue
+        compared += 1
+        if expected != found(text):
+            different.append(text)
+    return compared, different
+
+
+def generated(seed: str, count: int) -> Iterator[str]:
+    return (pii_texts.text(random.Random(f"{seed}/{index}")) for index in range(count))  # noqa: S311
+
+
+def test_generated_texts_get_presidios_answers() -> None:
+    compared, different = differences(generated("plain", 2_000))
+    assert compared > 1_900
+    assert different == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [str(number) for number in range(10)])
+def test_a_hundred_thousand_generated_texts_get_presidios_answers(seed: str) -> None:
+    compared, different = differences(generated(f"slow {seed}", 10_500))
+    assert compared > 10_000
+    assert different == []
+
+
+def strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
+
+
+def labelled(part: int, parts: int) -> Iterator[str]:
+    for file in sorted(DATA.rglob("*.json")):
+        texts = dict.fromkeys(text for text in strings(json.loads(file.read_text())) if len(text) > 3)
+        yield from list(texts)[part::parts]
+    for file in sorted(DATA.rglob("*.txt")):
+        text = file.read_text()
+        yield from (text[start : start + 2_000] for start in range(0, min(len(text), 20_000), 2_000))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the labelled texts are not on this machine")
+def test_a_sample_of_the_labelled_texts_gets_presidios_answers() -> None:
+    compared, different = differences(labelled(0, 12))
+    assert compared > 400
+    assert different == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="the labelled texts are not on this machine")
+def test_every_labelled_text_gets_presidios_answers() -> None:
+    compared, different = differences(labelled(0, 1))
+    assert compared > 2_000
+    assert different == []
