@@ -7,7 +7,7 @@ within `LOOK_BACK` characters; the finding is the address alone.
 """
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -22,15 +22,12 @@ from gateway.guards import decoding
 from gateway.guards.base import Action, Finding
 
 CATEGORY = "exfiltration"
-MAX_ADDRESS = 2_048
-"""Characters of an address that are looked at; the rest of a longer one is left alone."""
 LOOK_BACK = 256
 
 Kind = Literal["image", "link", "html"]
 
-_ADDRESS = re.compile(
-    r"(?:(?<![A-Za-z0-9])https?:|(?<=\]\())//[^\s<>\"'`()\[\]{}|\\^]{1,%d}" % MAX_ADDRESS, re.IGNORECASE
-)
+_ADDRESS = re.compile(r"(?:(?<![A-Za-z0-9])https?:|(?<=\]\())//[^\s<>\"'`()\[\]{}|\\^]{1,2048}", re.IGNORECASE)
+"""Up to 2,048 characters of an address are looked at; the rest of a longer one is left alone."""
 _TAG = re.compile(r"<(?:script|iframe|object|embed)", re.IGNORECASE)
 _OPENINGS = ("http://", "https://", "<script", "<iframe", "<object", "<embed")
 _MARKDOWN_IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\([ \t<]{0,2}\Z")
@@ -102,11 +99,9 @@ class ExfiltrationGuard:
     def settled(self, text: str) -> int:
         """The start of an address that ends where the text does, or of what may become one; else the whole length."""
         if "//" in text:
-            last = None
-            for last in _ADDRESS.finditer(text):
-                pass
-            if last is not None and last.end() == len(text):
-                return last.start()
+            last = deque(_ADDRESS.finditer(text), maxlen=1)
+            if last and last[0].end() == len(text):
+                return last[0].start()
         tail = text[-8:].lower()
         for length in range(len(tail), 0, -1):
             end = tail[-length:]

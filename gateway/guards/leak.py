@@ -25,7 +25,7 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
 class LeakConfig(Strict):
     """Settings of the guard `leak`."""
 
-    texts: tuple[Annotated[str, Field(min_length=1, repr=False)], ...] = Field(
+    texts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), repr=False, description="Texts that no answer may repeat: system prompts, or marks put into them."
     )
     words: int = Field(6, ge=2, le=50, description="Words of a run that is compared.")
@@ -62,9 +62,11 @@ class LeakGuard:
         Its score is the share of the protected text; it stands from the first repeated run to the last.
         """
         worst: Finding | None = None
-        for view in views(text, _VIEWS) if self.protected else ():
-            places = _places(view, self.config.words)
+        lengths = {len(next(iter(runs))) for runs in self.protected}
+        for view in views(text, _VIEWS) if lengths else ():
+            by_length = {length: _places(view, length) for length in lengths}
             for runs in self.protected:
+                places = by_length[len(next(iter(runs)))]
                 shared = places.keys() & runs
                 share = len(shared) / len(runs)
                 if share < self.config.share or len(shared) < min(self.config.least, len(runs)):
@@ -77,10 +79,9 @@ class LeakGuard:
         return [worst] if worst else []
 
 
-def _places(view: View, words: int) -> dict[tuple[str, ...], tuple[int, int]]:
-    """The runs of words in a view, and where each first stands."""
+def _places(view: View, length: int) -> dict[tuple[str, ...], tuple[int, int]]:
+    """The runs of `length` words in a view, and where each first stands."""
     found = list(_WORD.finditer(view.text))
-    length = max(1, min(words, len(found)))
     places: dict[tuple[str, ...], tuple[int, int]] = {}
     for index in range(len(found) - length + 1):
         run = tuple([word.group() for word in found[index : index + length]])

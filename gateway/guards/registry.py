@@ -9,7 +9,20 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from gateway.config.fields import Strict
-from gateway.guards import injection, json_schema, judge, limits, moderation, ner, phrases, python, secrets, webhook
+from gateway.guards import (
+    exfiltration,
+    injection,
+    json_schema,
+    judge,
+    leak,
+    limits,
+    moderation,
+    ner,
+    phrases,
+    python,
+    secrets,
+    webhook,
+)
 from gateway.guards.base import Guard, SpanGuard, Stage
 from gateway.guards.pii import guard as pii
 from gateway.guards.ports import Ports
@@ -72,6 +85,8 @@ GUARDS: Mapping[str, Row] = {
     "injection": Row(injection.InjectionConfig, _alone(injection.build), "whole"),
     "phrases": Row(phrases.PhrasesConfig, _alone(phrases.build), "span"),
     "limits": Row(limits.LimitsConfig, _limits, "whole"),
+    "exfiltration": Row(exfiltration.ExfiltrationConfig, _alone(exfiltration.build), "span", ("output",)),
+    "leak": Row(leak.LeakConfig, _alone(leak.build), "whole", ("output",)),
     "schema": Row(json_schema.SchemaConfig, _alone(json_schema.build), "whole", ("output",)),
     "moderation": Row(moderation.ModerationConfig, _with(moderation.build), "remote"),
     "webhook": Row(webhook.WebhookConfig, _with(webhook.build), "remote"),

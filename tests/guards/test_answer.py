@@ -226,6 +226,13 @@ def test_a_value_the_caller_sent_comes_back_and_one_the_model_wrote_does_not_lea
     assert texts(given) == ["Ask bob@corp.example, not <EMAIL_ADDRESS_2> or <EMAIL_ADDRESS_2>."]
 
 
+def test_what_looked_like_a_placeholder_leaves_before_a_block():
+    vault = Vault()
+    vault.replacement("mask", "EMAIL_ADDRESS", BACK, "bob@corp.example")
+    given, _ = answered(guard_of(BLOCKS, vault=vault), pieces("Look: <", "blue moon rising."))
+    assert texts(given) == ["Look: <"]
+
+
 def test_a_source_that_fails_fails_and_what_was_held_does_not_leave():
     source = Source([Delta(0, "Write bob@corp"), ConnectionError()])
     given = []

@@ -1,6 +1,7 @@
 """Judging whole texts: side by side on the original, merged once, and never hanging, whatever a guard does."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -198,6 +199,25 @@ def test_a_guard_that_does_not_answer_is_not_waited_for(does, status):
     outcome = judged([policy], "text")
     assert outcome.blocked.status == status
     assert texts(judged([replace(policy, on_error="allow")], "text")) == ["text"]
+
+
+def test_what_a_guard_raises_when_it_is_left_behind_is_told_to_nobody():
+    async def fails_late(_: object) -> list[Finding]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("the matched text")
+
+    async def main() -> list[object]:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        await judge([Policy("p", guards=(Broken(fails_late),), timeout=0.001)], [Text("p", "x")], INPUT)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gc.collect()
+        return told
+
+    assert asyncio.run(main()) == []
 
 
 def test_guards_that_are_waited_for_run_side_by_side():

@@ -14,7 +14,7 @@ from gateway.guards.examples import run_tests
 from gateway.guards.load import LoadedPolicy, load
 from gateway.guards.ports import Ports
 
-PACKS = ("default", "limits", "pii", "prompt-injection", "secrets", "strict", "topics")
+PACKS = ("default", "limits", "output-safety", "pii", "prompt-injection", "secrets", "strict", "topics")
 
 
 @cache

@@ -78,6 +78,7 @@ def test_a_branch_goes_on_numbering_and_restores_nothing_of_its_own():
     assert one.replacement("mask", "EMAIL", BACK, "a") == "<EMAIL_1>"
     assert one.replacement("mask", "EMAIL", BACK, "b") == "<EMAIL_2>"
     assert other.replacement("mask", "EMAIL", BACK, "c") == "<EMAIL_2>"
+    assert one.restorer() is None
     assert restored(vault.restorer(), ["<EMAIL_1> <EMAIL_2>"]) == "a <EMAIL_2>"
 
 

@@ -1,5 +1,6 @@
 """The promise for one text: however it is cut, what leaves is what guarding the whole gives; nothing is regretted."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -7,6 +8,8 @@ from random import Random
 import pytest
 
 from gateway.guards.base import Finding
+from gateway.guards.looking import Hits, Reader
+from gateway.guards.overlong import Swallowed
 from gateway.guards.policy import Policy
 from gateway.guards.vault import Vault
 from gateway.guards.window import Window
@@ -107,6 +110,9 @@ def test_a_block_stops_before_the_value_and_for_good():
     assert one.feed("sing, they said") == ""
     assert one.blocked is not None
     assert one.feed("more") + one.close() == ""
+    whole = window(Phrase("block"))
+    assert whole.feed("See the blue moon rising, they") == "See the "
+    assert one.left == whole.left == len("See the ")
 
 
 def test_what_one_guard_has_found_waits_for_what_another_may_find_over_it():
@@ -215,8 +221,54 @@ def test_something_graver_inside_what_is_swallowed_counts():
         pieces = [inside[at : at + width] for at in range(0, len(inside), width)]
         assert fed(window(Key("mask"), Phrase("redact"), max_held=200), pieces) == ""
         stopped = window(Key("mask"), Phrase("block"), max_held=200)
-        assert fed(stopped, pieces) == ""
+        assert "".join(map(stopped.feed, pieces)) == ""
         assert stopped.blocked is not None
+
+
+def test_what_only_stands_together_because_something_was_dropped_is_not_found():
+    front = "BEGIN KEY".ljust(91, "x").ljust(92) + "blue mo"  # a hundred with the space: here the middle is cut out
+    whole = f"{front}on{'y' * 48}on rising {'z' * 400} END KEY and prose"
+    one = window(Key("mask"), Phrase("block"), max_held=200)
+    assert whole[:99] + whole[149:] != whole
+    assert fed(one, [whole]) == "<PRIVATE_KEY_1> and prose"
+
+
+def test_a_swallowed_match_ends_no_earlier_than_what_has_been_dropped():
+    reader = Reader(Key(), kit.runs([Policy("p")])[0])
+    one = Swallowed(reader, 0, Finding("g", "R", "c", "mask", "p", 0, 9), 100)
+    assert one.resolved([Hits(reader, [Finding("g", "R", "c", "mask", "p", 0, 9)], 20)], 0, 150) == 100
+    assert one.resolved([Hits(reader, [], 0)], 0, 150) is None
+    assert one.resolved([], 0, 150) == 150
+
+
+_QUOTED = re.compile(r'"[^"]{0,80}"')
+
+
+@dataclass(frozen=True)
+class Quoted(Mail):
+    """What stands in quotation marks, one after another: which mark opens hangs on all before it."""
+
+    name: str = "quoted"
+
+    def find(self, text: str, path: str) -> list[Finding]:
+        return [self.at(path, *match.span()) for match in _QUOTED.finditer(text)]
+
+    def settled(self, text: str) -> int:
+        found = self.find(text, "")
+        at = text.find('"', found[-1].end if found else 0)
+        while 0 <= at < len(text) - 81:
+            at = text.find('"', at + 1)
+        return at if at >= 0 else len(text)
+
+    def shortest_context(self) -> int:
+        return 1
+
+
+def test_a_guard_that_looks_for_one_match_after_another_stays_in_step():
+    for seed in range(500):
+        random = kit.seeded(seed)
+        whole = "".join(random.choice(['"', '"', "word ", "x" * 30, "\n"]) for _ in range(30))
+        check([Policy("p", guards=(Quoted(), Digits()))], whole, kit.cut(random, whole), seed)
 
 
 @dataclass(frozen=True)
