@@ -9,6 +9,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config.load import loads
+from gateway.errors import ConfigError
 from gateway.exchange import LOCAL_KEY
 from gateway.ledger import tokens
 from gateway.routing.upstream import Timeouts
@@ -182,6 +183,13 @@ def test_a_policy_in_shadow_reports_and_changes_nothing(tmp_path: Path):
     _, headers, _ = ask(provider, f"Mail {EMAIL}", f"['{document}']")
     assert provider.seen == [f"Mail {EMAIL}"]
     assert headers["x-gateway-guardrails"] == "watch=block;shadow"
+
+
+def test_a_setting_that_this_version_does_not_apply_is_a_fault(tmp_path: Path):
+    document = tmp_path / "beside.yaml"
+    document.write_text("policy: beside\nversion: 1\nparallel: true\nguards:\n  - secrets: {}\n")
+    with pytest.raises(ConfigError, match=r"beside.yaml:3: parallel"):
+        ask(Provider(), "x", f"['{document}']")
 
 
 def fails(*_: object) -> None:

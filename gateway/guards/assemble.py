@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.config.fields import Strict
+from gateway.errors import ConfigError
 from gateway.guards import engine
 from gateway.guards.base import Context, Stage, Text
 from gateway.guards.document import Policy as Document
@@ -18,9 +19,11 @@ def assembled(loaded: LoadedPolicy, ports: Ports) -> Policy:
     """The policy of one document, ready for the engine.
 
     Raises:
-        ConfigError: guards that cannot be had here, each with its line.
+        ConfigError: guards that cannot be had here, each with its line; settings this version does not apply.
     """
     document = loaded.policy
+    if document.parallel:
+        raise ConfigError([loaded.source.fault(("parallel",), "is not applied by this version; leave it out")])
     return Policy(
         name=document.policy,
         version=document.version,
