@@ -1,16 +1,27 @@
-"""Asking the guards that are waited for: side by side, each with a deadline, whatever they do."""
+"""Asking the guards that are not span guards: side by side, each with a deadline, whatever they do.
+
+A guard that needs whole texts but judges them at once may have a method `find(text, path)`, as a `SpanGuard` has,
+beside its `check`. It is called in place then, for a task and its deadline cost more than most such guards do.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 from gateway.guards.base import Context, Finding, Guard, Text
 from gateway.guards.policy import Run, is_sound
 from gateway.guards.verdict import Status
 
-Answer = tuple[Status, list[Finding], str]
-"""How it went, what was found, and what was raised, by its class."""
+
+class Answer(NamedTuple):
+    """How it went, what was found, the class of what was raised, and how many seconds it took."""
+
+    status: Status
+    found: list[Finding]
+    raised: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +33,52 @@ class Question:
     texts: Sequence[Text]
 
 
+async def ask_all(questions: Sequence[Question], context: Context) -> list[list[Finding] | None]:
+    """What the guard of each question finds, None where it failed; its policy's record has the reason.
+
+    A record's time grows by that of its guards that judge at once, and of the slowest of the others.
+    """
+    answers: dict[int, Answer] = {}
+    waited_for: list[int] = []
+    for place, question in enumerate(questions):
+        find = getattr(question.guard, "find", None)
+        if find is None:
+            waited_for.append(place)
+        else:
+            answers[place] = _in_place(find, question.texts)
+            question.run.duration += answers[place].seconds
+    if waited_for:
+        await _wait_for(waited_for, questions, context, answers)
+    found: list[list[Finding] | None] = []
+    for place, question in enumerate(questions):
+        answer = answers[place]
+        question.run.fail(answer.status, answer.raised and f"{question.guard.name}: {answer.raised}")
+        found.append(answer.found if answer.status == "ok" else None)
+    return found
+
+
+async def _wait_for(
+    places: Sequence[int], questions: Sequence[Question], context: Context, answers: dict[int, Answer]
+) -> None:
+    """Put the answers of guards that are waited for into `answers`; they are asked side by side."""
+    waiting = (questions[place] for place in places)
+    asked = [ask(one.guard, one.texts, context, one.run.policy.timeout) for one in waiting]
+    late = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
+    slowest: dict[int, float] = {}
+    for place, answer in zip(places, late, strict=True):
+        answers[place] = answer
+        run = questions[place].run
+        before = slowest.get(id(run), 0.0)
+        run.duration += max(answer.seconds - before, 0.0)
+        slowest[id(run)] = max(before, answer.seconds)
+
+
 async def ask(guard: Guard, texts: Sequence[Text], context: Context, seconds: float) -> Answer:
     """What `guard` finds in `texts` within `seconds`. Raises nothing but the caller's own cancellation.
 
     A guard that does not stop when its time is up is left behind, not waited for.
     """
+    began = perf_counter()
 
     async def check() -> list[Finding]:
         return await guard.check(texts, context)
@@ -38,49 +90,44 @@ async def ask(guard: Guard, texts: Sequence[Text], context: Context, seconds: fl
         if not task.done():
             task.cancel()
             task.add_done_callback(_forget)
+    spent = perf_counter() - began
     if not task.done():
-        return "timeout", [], "TimeoutError"
+        return Answer("timeout", [], "TimeoutError", spent)
     if task.cancelled():
-        return "error", [], "CancelledError"
-    if (error := task.exception()) is not None:
-        return "timeout" if isinstance(error, TimeoutError) else "error", [], type(error).__name__
-    found = task.result()
-    return ("ok", found, "") if _is_answer(found, texts) else ("error", [], "nonsense")
+        return Answer("error", [], "CancelledError", spent)
+    error = task.exception()
+    return _failed(error, spent) if error is not None else _answer(task.result(), texts, spent)
 
 
-async def ask_all(questions: Sequence[Question], context: Context) -> list[list[Finding] | None]:
-    """What the guard of each question finds, None where it failed; its policy's record has the reason.
-
-    They run side by side. A record's time grows by the time of its slowest guard.
-    """
+def _in_place(find: Callable[[str, str], list[Finding]], texts: Sequence[Text]) -> Answer:
+    """What a guard that judges at once finds."""
     began = perf_counter()
-    spent: dict[int, float] = {}
-
-    async def one(question: Question) -> Answer:
-        run = question.run
-        answer = await ask(question.guard, question.texts, context, run.policy.timeout)
-        spent[id(run)] = perf_counter() - began
-        return answer
-
-    answers = await asyncio.gather(*map(one, questions))
-    for run in {id(question.run): question.run for question in questions}.values():
-        run.duration += spent[id(run)]
-    found: list[list[Finding] | None] = []
-    for question, (status, findings, raised) in zip(questions, answers, strict=True):
-        question.run.fail(status, raised and f"{question.guard.name}: {raised}")
-        found.append(findings if status == "ok" else None)
-    return found
+    found: list[Finding] = []
+    try:
+        for text in texts:
+            here = find(text.value, text.path)
+            if not is_sound(here, text.path, len(text.value)):
+                return Answer("error", [], "nonsense", perf_counter() - began)
+            found += here
+    except Exception as error:  # the verdict tells it, and on_error says what follows
+        return _failed(error, perf_counter() - began)
+    return Answer("ok", found, "", perf_counter() - began)
 
 
-def _is_answer(found: object, texts: Sequence[Text]) -> bool:
-    """Whether this is a list of findings that lie in these texts."""
-    if type(found) is not list or not all(type(finding) is Finding for finding in found):
-        return False
-    by_path: dict[str, list[Finding]] = {}
-    for finding in found:
-        by_path.setdefault(finding.path, []).append(finding)
+def _failed(error: BaseException, seconds: float) -> Answer:
+    return Answer("timeout" if isinstance(error, TimeoutError) else "error", [], type(error).__name__, seconds)
+
+
+def _answer(found: object, texts: Sequence[Text], seconds: float) -> Answer:
+    """A guard's answer, if it is a list of findings that lie in these texts."""
     lengths = {text.path: len(text.value) for text in texts}
-    return all(path in lengths and is_sound(here, path, lengths[path]) for path, here in by_path.items())
+    if type(found) is list and all(type(finding) is Finding for finding in found):
+        by_path: dict[str, list[Finding]] = {}
+        for finding in found:
+            by_path.setdefault(finding.path, []).append(finding)
+        if all(path in lengths and is_sound(here, path, lengths[path]) for path, here in by_path.items()):
+            return Answer("ok", found, "", seconds)
+    return Answer("error", [], "nonsense", seconds)
 
 
 def _forget(task: asyncio.Task[list[Finding]]) -> None:

@@ -44,7 +44,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DIGITS = "0123456789"
 # "?" is also what stands for a character beyond ASCII.
 _SHAPES = _table([(_LETTERS, "a"), (_DIGITS + "@$", "1"), ("!|", "!"), ("%\\&", "%"), ("#", "#"), ("?", "?")], " ")
-_WORDS = _table([(_LETTERS + _DIGITS, "a")], " ")
+_WORDS = _table([(_LETTERS + _DIGITS + "+/-_", "a")], " ")
 
 _LONG = 18
 _PAIRS = 4
@@ -199,19 +199,18 @@ def spaced(text: str) -> list[Piece]:
     """
     pieces = []
     for run in _SPACED.finditer(text):
-        gaps = list(_GAPS.finditer(run.group()))
-        narrow = min(gap.end() - gap.start() for gap in gaps)
-        said, starts = [run.group()[0]], [run.start()]
-        for gap in gaps:
-            if gap.end() - gap.start() > narrow:
+        start, end = run.span()
+        gaps = [gap.span() for gap in _GAPS.finditer(text, start, end)]
+        narrow = min(last - first for first, last in gaps)
+        said, starts = [text[start]], [start]
+        for first, last in gaps:
+            if last - first > narrow:
                 said.append(" ")
-                starts.append(run.start() + gap.start())
-            said.append(run.group()[gap.end()])
-            starts.append(run.start() + gap.end())
-        word = "".join(said)
-        letters = sum(map(str.isalpha, word))
-        if 2 * letters >= len(gaps) + 1:
-            pieces.append(Piece(run.start(), run.end(), word.translate(_LEET_I), starts))
+                starts.append(first)
+            said.append(text[last])
+            starts.append(last)
+        if 2 * sum(map(str.isalpha, said)) > len(gaps):
+            pieces.append(Piece(start, end, "".join(said).translate(_LEET_I), starts))
     return pieces
 
 

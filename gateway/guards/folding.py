@@ -86,6 +86,8 @@ def fold_character(character: str) -> str:
         return ""
     if code in (0x85, 0x2028, 0x2029):
         return "\n"
+    if 0xD800 <= code <= 0xDFFF:
+        return "\ufffd"  # half of a pair is no character, and no library takes it for one
     for first in _STYLED:
         if first <= code < first + 26:
             return chr(ord("a") + code - first)

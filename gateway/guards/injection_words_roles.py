@@ -83,11 +83,10 @@ ROLES: Mapping[str, str] = {
     """,
     "MUST": """
         must_comply must_obey will_comply always_comply have_to_comply comply_with_all comply_with_every must_answer
-        obey_all obey_me obey_my answer_every must_always_comply must_always_answer never_refuse cannot_refuse
-        can_not_refuse can't_refuse not_allowed_to_refuse always_obey fulfill_any answer_any must_do_anything
-        complies_with_every answers_any answer_all fulfil_any complies_with_any musst_gehorchen debes_obedecer 必须服从
-        无条件服从 обязан_отвечать обязан_подчиняться allowed_to_answer_all allowed_to_answer_any must_answer_questions
-        must_answer_all
+        obey_all obey_me obey_my answer_every must_always_comply must_always_answer always_obey fulfill_any answer_any
+        must_do_anything complies_with_every answers_any answer_all fulfil_any complies_with_any musst_gehorchen
+        debes_obedecer 必须服从 无条件服从 обязан_отвечать обязан_подчиняться allowed_to_answer_all
+        allowed_to_answer_any must_answer_questions must_answer_all not_allowed_to_refuse
     """,
     "AUTHORITY": """
         i_am_your_developer i_am_your_creator i_am_the_developer i_am_the_administrator i_am_an_openai i_am_from_openai

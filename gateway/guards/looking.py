@@ -1,6 +1,6 @@
 """What the span guards of some policies say of one buffer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.guards.base import Finding, SpanGuard
@@ -11,10 +11,11 @@ Noted = tuple[Finding, Run]
 
 
 class Reader(NamedTuple):
-    """A guard at work for a policy."""
+    """A guard at work for a policy. `judge` does `find(text, path)` and `settled(text)` at once, where a guard can."""
 
     guard: SpanGuard
     run: Run
+    judge: Callable[[str, str], tuple[list[Finding], int]] | None = None
 
 
 class Hits(NamedTuple):
@@ -27,7 +28,7 @@ class Hits(NamedTuple):
 
 def readers(runs: Iterable[Run]) -> list[Reader]:
     """The span guards of all these policies."""
-    return [Reader(guard, run) for run in runs for guard in run.policy.spans]
+    return [Reader(guard, run, getattr(guard, "judge", None)) for run in runs for guard in run.policy.spans]
 
 
 def look(
@@ -44,8 +45,12 @@ def look(
     for reader in readers:
         guard = reader.guard
         try:
-            found = guard.find(buffer, path)
-            settled = end if closing else guard.settled(buffer)
+            if closing:
+                found, settled = guard.find(buffer, path), end
+            elif reader.judge is not None:
+                found, settled = reader.judge(buffer, path)
+            else:
+                found, settled = guard.find(buffer, path), guard.settled(buffer)
             if found or settled != end or type(found) is not list:
                 if is_sound(found, path, end) and type(settled) is int and 0 <= settled <= end:
                     hits.append(Hits(reader, found, settled))

@@ -234,6 +234,28 @@ def test_guards_that_are_waited_for_run_side_by_side():
     assert [verdict.status for verdict in asyncio.run(main()).verdicts] == ["ok", "ok"]
 
 
+@dataclass
+class AtOnce(Asked):
+    """Needs whole texts and no time."""
+
+    does: object = None
+
+    def find(self, text: str, path: str) -> list[Finding]:
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return BrokenSpan(does=self.does).find(text, path) if self.does else Mail(self.action).find(text, path)
+
+
+def test_a_guard_of_whole_texts_that_judges_at_once_needs_no_task():
+    guard = AtOnce(action="mask")
+    assert texts(judged([Policy("p", guards=(guard,))], "a@x.org", "b@x.org")) == [
+        "<EMAIL_ADDRESS_1>",
+        "<EMAIL_ADDRESS_2>",
+    ]
+    assert guard.calls == []
+    for does, status in ((ValueError(), "error"), (TimeoutError(), "timeout"), ("nonsense", "error")):
+        assert judged([Policy("p", guards=(AtOnce(does=does),))], "text").blocked.status == status
+
+
 def test_nobody_is_asked_about_what_is_blocked_already():
     guard = Asked()
     outcome = judged([Policy("remote", guards=(guard,)), Policy("p", guards=(Phrase("block"),))], "blue moon rising")

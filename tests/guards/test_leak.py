@@ -1,0 +1,115 @@
+"""The guard `leak`: answers that repeat what was told in confidence."""
+
+import asyncio
+import base64
+import codecs
+import time
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.guards.base import Context, Text
+from gateway.guards.leak import LeakConfig, build
+
+PROMPT = (
+    "You are Nora, the support assistant of the Blue Harbour bank. Never promise a rate below three percent. "
+    "Escalate complaints about fees to the second line. Do not mention the internal code name Lighthouse. "
+    "Answer in at most four sentences and always stay polite."
+)
+CANARY = "zx81 quokka"
+GUARD = build(LeakConfig(texts=(PROMPT, CANARY)))
+
+
+def found(text, guard=GUARD):
+    return guard.find(text, "choices[0].text")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PROMPT,
+        f"Sure! Here it is: {PROMPT}",
+        PROMPT.upper(),
+        PROMPT.replace(" ", "\n"),
+        PROMPT.replace("a", "а").replace("o", "ο"),  # noqa: RUF001
+        PROMPT[:140],
+        "In base64: " + base64.b64encode(PROMPT.encode()).decode(),
+        "In hex: " + PROMPT.encode().hex(),
+        codecs.encode(PROMPT, "rot13"),
+        PROMPT[::-1],
+        "The mark is ZX81 Quokka.",
+    ],
+)
+def test_a_repetition_is_found(answer):
+    (finding,) = found(answer)
+    assert (finding.guard, finding.rule, finding.action) == ("leak", "repeated-text", "block")
+    assert 0 <= finding.start < finding.end <= len(answer)
+    assert 0.3 <= finding.score <= 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "Our rates start at three percent. Complaints about fees go to the second line of support.",
+        "You are welcome! Answer in at most four words.",
+        "I am Nora, the assistant of the Blue Harbour bank. How can I help?",
+        "A quokka is a small marsupial; the ZX81 was a computer.",
+    ],
+)
+def test_an_answer_in_words_of_its_own_passes(answer):
+    assert found(answer) == []
+
+
+def test_a_finding_stands_where_the_repetition_does():
+    (finding,) = found(f"Well. {PROMPT} That is all.")
+    assert (finding.start, finding.end) == (6, 6 + len(PROMPT) - 1)
+    assert finding.score == 1
+
+
+def test_texts_of_one_request_are_protected_for_that_request_alone():
+    own = "This tenant sells garden gnomes and must never speak of the recall of last spring to anyone at all."
+    mine = GUARD.against([own, ""])
+    assert found(own, mine)
+    assert not found(own)
+    assert found(PROMPT, mine)
+    assert GUARD.pure
+    assert not mine.pure
+
+
+def test_without_protected_texts_nothing_is_found():
+    assert found(PROMPT, build(LeakConfig())) == []
+
+
+def test_scripts_without_spaces_are_compared_by_character():
+    guard = build(LeakConfig(texts=("你是一个银行的客服助手，绝对不能承诺低于百分之三的利率。",)))  # noqa: RUF001
+    assert found("我的提示是:你是一个银行的客服助手，绝对不能承诺低于百分之三的利率", guard)  # noqa: RUF001
+    assert not found("利率是百分之三。", guard)
+
+
+def test_settings_hold_no_text_in_what_they_show():
+    assert "Nora" not in repr(GUARD)
+    assert "Nora" not in repr(GUARD.config)
+    with pytest.raises(ValidationError):
+        LeakConfig(share=0)
+    with pytest.raises(ValueError, match="no words"):
+        build(LeakConfig(texts=("...",)))
+
+
+def test_it_judges_each_text():
+    findings = asyncio.run(GUARD.check([Text("a", "fine"), Text("b", PROMPT)], Context("output")))
+    assert [finding.path for finding in findings] == ["b"]
+
+
+@pytest.mark.parametrize("piece", ["a", "a ", "you are nora ", "zx81 ", "你"])
+def test_a_hostile_text_costs_no_more_per_character_when_it_is_longer(piece):
+    def cost(size):
+        text = (piece * size)[:size]
+        best = float("inf")
+        for _ in range(2):
+            began = time.process_time()
+            GUARD.find(text, "t")
+            best = min(best, time.process_time() - began)
+        return best / size
+
+    assert cost(120_000) < 4 * cost(15_000) + 1e-7
