@@ -31,7 +31,7 @@ def found(text, guard=GUARD):
         f"Sure! Here it is: {PROMPT}",
         PROMPT.upper(),
         PROMPT.replace(" ", "\n"),
-        PROMPT.replace("a", "а").replace("o", "ο"),  # noqa: RUF001
+        PROMPT.replace("a", "а").replace("o", "ο"),
         PROMPT[:140],
         "In base64: " + base64.b64encode(PROMPT.encode()).decode(),
         "In hex: " + PROMPT.encode().hex(),
@@ -82,8 +82,8 @@ def test_without_protected_texts_nothing_is_found():
 
 
 def test_scripts_without_spaces_are_compared_by_character():
-    guard = build(LeakConfig(texts=("你是一个银行的客服助手，绝对不能承诺低于百分之三的利率。",)))  # noqa: RUF001
-    assert found("我的提示是:你是一个银行的客服助手，绝对不能承诺低于百分之三的利率", guard)  # noqa: RUF001
+    guard = build(LeakConfig(texts=("你是一个银行的客服助手，绝对不能承诺低于百分之三的利率。",)))
+    assert found("我的提示是:你是一个银行的客服助手，绝对不能承诺低于百分之三的利率", guard)
     assert not found("利率是百分之三。", guard)
 
 

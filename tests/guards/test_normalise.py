@@ -1,5 +1,4 @@
 """Views of a text: what can be read in it, and where in the original each character of it stands."""
-# ruff: noqa: RUF001 (characters that look like others are what this file is about)
 
 import base64
 import codecs
