@@ -214,8 +214,8 @@ def spaced(text: str) -> list[Piece]:
     return pieces
 
 
-_LEET_SIGNS = re.compile(r"[0-9@$!|]+")
-_TOKEN = re.compile(r"[a-z0-9@$!|]*")
+_LEET_SIGNS = "0123456789@$!|"
+_LEET_TOKENS = re.compile(r"[a-z0-9@$!|]+")
 _LEET_I = str.maketrans("0134578@$!|", "oieastbasil")
 _LEET_L = str.maketrans("0134578@$!|", "oleastbasli")
 
@@ -234,20 +234,10 @@ def leet(text: str) -> list[str]:
 
 def _leet_words(text: str) -> Iterator[tuple[int, int]]:
     """Words of letters and signs, from where to where; signs at the end are punctuation."""
-    done = 0
-    for sign in _LEET_SIGNS.finditer(text):
-        start, end = sign.span()
-        if start < done:
-            continue
-        while start > done and "a" <= text[start - 1] <= "z":
-            start -= 1
-        token = _TOKEN.match(text, end)
-        done = token.end() if token else end
-        end = done
-        while end > start and text[end - 1] in "!|":
-            end -= 1
-        if any("a" <= character <= "z" for character in text[start:end]) and sign.start() < end:
-            yield start, end
+    for token in _LEET_TOKENS.finditer(text):
+        word = token.group().rstrip("!|")
+        if not word.isalpha() and word.strip(_LEET_SIGNS):
+            yield token.start(), token.start() + len(word)
 
 
 def _read(text: str, words: Sequence[tuple[int, int]], table: dict[int, int]) -> str:

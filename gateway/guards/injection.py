@@ -4,7 +4,8 @@ A text is read as it looks and in the ways it may be disguised (`gateway.guards.
 words (`injection_rules`). What counts against a text is combined as independent evidence, 1 - (1 - a)(1 - b)…; where
 words merely talk about such texts, quote them or report what someone said, a match counts for less.
 
-It is a heuristic: it finds what is put in the words it knows, in ten languages, and nothing that is said in others.
+It is a heuristic: it finds what is put in the words it knows (English, German, French, Spanish, Italian, Portuguese,
+Chinese, Russian, and the commonest orders in a few more), and nothing that is said in others.
 """
 
 import re
