@@ -226,8 +226,9 @@ class UpstreamInvalidResponse(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """The provider did not answer in time."""
+    """The provider did not answer in time. `which` limit passed: `connect`, `read` or `total`."""
 
+    which: str = "read"
     status = 504
     type = "timeout_error"
     code = "upstream_timeout"

@@ -6,11 +6,11 @@ It travels in the ASGI scope, not in a context variable: one set inside a stream
 from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError
-from gateway.types import CompletionRequest, Delta, FinishReason, Opening, Usage
+from gateway.types import Call, CompletionRequest, Cost, Delta, FinishReason, Opening, Usage
 
 SCOPE_KEY = "gateway.exchange"
 """Where a scope carries its Exchange."""
@@ -64,6 +64,58 @@ class Judgement(Protocol):
 
 
 @dataclass(slots=True)
+class CallRecord:
+    """One call to a provider, as spans, metrics and the ledger tell it. Times are seconds of `perf_counter`.
+
+    `model` is the provider's name for it. `call` is what was asked: its text is the guarded one, and `repr` leaves it
+    out. `first` is the index of its first choice in the client's answer, by which `finish_reasons` are numbered too,
+    and `attempt` counts the calls for that choice: 1, then each retry and fallback.
+    """
+
+    provider: str
+    deployment: str
+    model: str
+    call: Call = field(repr=False)
+    first: int
+    attempt: int
+    began: float = field(default_factory=perf_counter)
+    url: str = field(default="", repr=False)
+    """Where it went; a provider's address may hold a key, so only its host is ever told."""
+    sent: bool = False
+    """Whether the request went to the provider's server, as far as the gateway knows."""
+    status: int | None = None
+    """The provider's HTTP status, once it has answered."""
+    first_chunk: float | None = None
+    """When the first text of a stream came."""
+    ended: float | None = None
+    opening: Opening | None = None
+    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
+    usage: Usage | None = None
+    """None where nothing is to pay: the provider refused, or was not reached."""
+    cost: Cost | None = None
+    """What `usage` costs; None exactly where that is None."""
+    error: GatewayError | None = None
+    cut: bool = False
+    """Whether the gateway ended it before its answer was complete: the client left, a stop sequence or a policy ended
+    the text, or another call of the request failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The trace a request belongs to (W3C trace context). Ids are lower-case hex.
+
+    `parent_id` is the caller's span, empty where the trace begins here. `span_id` is this request's own. `sampled` says
+    whether its spans are kept; `state` is the caller's `tracestate`, handed on as it came.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str = ""
+    sampled: bool = True
+    state: str = ""
+
+
+@dataclass(slots=True)
 class Exchange:
     """What is known of one request. Each step of the walk fills in its part; times are seconds of `perf_counter`."""
 
@@ -71,6 +123,10 @@ class Exchange:
     method: str
     path: str
     began: float = field(default_factory=perf_counter)
+    began_at: int = field(default_factory=time_ns)
+    """Nanoseconds since 1970, for those who tell the time to others."""
+    trace: Trace | None = None
+    """None where nobody traces."""
 
     # who
     key_alias: str | None = None
@@ -83,6 +139,8 @@ class Exchange:
     timeout: float | None = None
     """Seconds the client is willing to wait (`x-gateway-timeout`)."""
     filters: list[Filter] = field(default_factory=list)
+    confidential: tuple[str, ...] = field(default=(), repr=False)
+    """What the model is told and no answer may repeat: system messages, the gateway's own and a client's."""
     withheld: str | None = None
     """What to answer in place of every choice, without calling anybody: a policy blocked the prompt and says so."""
     judges: list[Callable[[], Sequence[Judgement]]] = field(default_factory=list)
@@ -95,9 +153,14 @@ class Exchange:
     attempts: int = 0
     dropped: tuple[str, ...] = ()
     opening: Opening | None = None
+    calls: list[CallRecord] = field(default_factory=list)
+    """Every call to a provider, in the order they began."""
 
     # what came of it
     usage: Usage | None = None
+    """Tokens, summed over all calls; without a call, those the gateway counted."""
+    cost: Cost | None = None
+    """USD, summed over all calls; None where no call has anything to pay."""
     finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
     status: int = 0
     error: GatewayError | None = None
@@ -106,6 +169,7 @@ class Exchange:
     first_chunk: float | None = None
     """Seconds from the start to the first text that left."""
 
+    _tried: dict[int, int] = field(default_factory=dict)
     _waiting: int = 0
     _waiting_since: float = 0.0
     _waited: float = 0.0
@@ -140,9 +204,18 @@ class Exchange:
         pending = now - self._waiting_since if self._waiting else 0.0
         return now - self.began - self._waited - pending
 
-    def add_usage(self, usage: Usage) -> None:
-        """Count the usage of one provider call."""
+    def begin(self, provider: str, deployment: str, model: str, call: Call, first: int) -> CallRecord:
+        """A call to a provider begins, for the choices from `first` on."""
+        attempt = self._tried[first] = self._tried.get(first, 0) + 1
+        record = CallRecord(provider, deployment, model, call, first, attempt)
+        self.calls.append(record)
+        return record
+
+    def settle(self, record: CallRecord, usage: Usage, cost: Cost) -> None:
+        """Count what a call used and costs, once."""
+        record.usage, record.cost = usage, cost
         self.usage = usage if self.usage is None else self.usage + usage
+        self.cost = cost if self.cost is None else self.cost + cost
 
 
 def of(scope: MutableMapping[str, Any]) -> Exchange:

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 from typing import Any, Literal
 
 Prompt = str | tuple[int, ...]
 """One prompt: text, or token ids of the model's own vocabulary."""
 
 FinishReason = Literal["stop", "length", "content_filter"]
+
+MONEY = Context(prec=60)
+"""What amounts of USD are counted with: room for every digit of a price times a count. The thread's own context is not
+used, because in process it is the host application's and may round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +101,22 @@ class TokenLogprob:
     top: tuple[tuple[str, float], ...] = ()
 
 
+def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """The sum of what is known of the two."""
+    if one is None or other is None:
+        return other if one is None else one
+    return MONEY.add(one, other)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Token counts of one provider call, or their sum.
 
-    `input_tokens` includes cached ones and `output_tokens` includes reasoning ones, as in OpenAI's usage object;
-    the sub-counts are never added again. `cost` is in USD where the provider reports one.
-    `estimated` says that the gateway counted because the provider did not.
+    `input_tokens` includes those read from a cache (`cached_tokens`) and written to one (`cache_write_tokens`, of
+    which `cache_write_1h_tokens` are kept an hour), and `output_tokens` includes reasoning ones, as in OpenAI's usage
+    object; a translator whose provider counts them apart adds them in, and nobody adds them again.
+    `billed` is (input, output) where the provider bills other numbers than it counts and says so. `cost` is in USD
+    where the provider reports one. `estimated` says that the gateway counted because the provider did not.
     """
 
     input_tokens: int = 0
@@ -110,19 +124,63 @@ class Usage:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
-    cost: float | None = None
+    cost: Decimal | None = None
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    billed: tuple[int, int] | None = None
 
     def __add__(self, other: "Usage") -> "Usage":
-        costs = [c for c in (self.cost, other.cost) if c is not None]
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
-            sum(costs) if costs else None,
+            _sum(self.cost, other.cost),
             self.estimated or other.estimated,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
+            self._billed_with(other),
+        )
+
+    def _billed_with(self, other: "Usage") -> tuple[int, int] | None:
+        if self.billed is None and other.billed is None:
+            return None
+        mine = self.billed or (self.input_tokens, self.output_tokens)
+        theirs = other.billed or (other.input_tokens, other.output_tokens)
+        return mine[0] + theirs[0], mine[1] + theirs[1]
+
+
+CostSource = Literal["provider", "config", "catalogue", "unpriced"]
+"""Where a cost comes from, the surest first: the provider's own word, the operator's prices, the price catalogue, or
+nowhere."""
+
+_SOURCES: tuple[CostSource, ...] = ("provider", "config", "catalogue", "unpriced")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one provider call costs in USD, or several do.
+
+    `total` is None where no price is known (`unpriced`): that is not the same as 0. `input` and `output` are its two
+    parts, None where only the total is known; a price per call is in the total only. `version` is that of the prices:
+    the catalogue's, `config`, or both joined by `+`; None where no price was looked up.
+    A sum has the least sure source of its parts; with `unpriced` among them, its total is what is known: a least.
+    """
+
+    total: Decimal | None
+    source: CostSource
+    version: str | None = None
+    input: Decimal | None = None
+    output: Decimal | None = None
+
+    def __add__(self, other: "Cost") -> "Cost":
+        parted = None not in (self.input, self.output, other.input, other.output)
+        return Cost(
+            _sum(self.total, other.total),
+            max(self.source, other.source, key=_SOURCES.index),
+            self.version if self.version == other.version else None,
+            _sum(self.input, other.input) if parted else None,
+            _sum(self.output, other.output) if parted else None,
         )
 
 

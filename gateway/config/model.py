@@ -37,6 +37,8 @@ PRICES = (
     "output_cost_per_token",
     "cache_read_input_token_cost",
     "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
+    "output_cost_per_reasoning_token",
 )
 """The fields of a deployment that override the catalogue's prices."""
 
@@ -112,6 +114,10 @@ class Deployment(Strict):
     output_cost_per_token: Price | None = Field(None, description="USD per output token; overrides the catalogue.")
     cache_read_input_token_cost: Price | None = Field(None, description="USD per input token read from a cache.")
     cache_creation_input_token_cost: Price | None = Field(None, description="USD per input token written to a cache.")
+    cache_creation_input_token_cost_above_1hr: Price | None = Field(
+        None, description="USD per input token written to a cache for an hour; the price above when left out."
+    )
+    output_cost_per_reasoning_token: Price | None = Field(None, description="USD per output token of reasoning.")
     base_model: str | None = Field(None, description="The catalogue's name for the model, for prices and limits.")
     max_input_tokens: Count | None = Field(None, description="Tokens of input the model takes.")
     tags: tuple[str, ...] = Field((), description="Tags by which requests choose among the group.")
@@ -211,8 +217,8 @@ class TelemetrySettings(Strict):
 
 
 class Settings(Strict):
-    """The whole configuration. `policies` None means absent, an empty tuple
-    that none is wanted; this version enforces none in either case.
+    """The whole configuration. `policies` None means absent, which is the pack `default`; an empty tuple, that none is
+    wanted.
 
     `warnings` are sentences for the operator: settings that have no effect, each with its path.
     """
@@ -224,7 +230,7 @@ class Settings(Strict):
         False, description="Drop parameters a provider cannot honour instead of refusing them, for every model."
     )
     policies: tuple[str, ...] | None = Field(
-        None, description="Names of shipped policies or paths to documents; none are enforced when left out."
+        None, description="Names of shipped policies or paths to documents; [default] when left out, none when []."
     )
     end_users: EndUserSettings = Field(EndUserSettings(), description="Who a request is for.")
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="What the gateway tells of itself.")

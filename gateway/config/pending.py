@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.config.model import PRICES, Deployment, Settings
+from gateway.config.model import Deployment, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,6 @@ def _any(test: Callable[[Deployment], Any]) -> Callable[[Settings], bool]:
     return lambda settings: any(test(deployment) for deployment in settings.deployments)
 
 
-def _given(name: str) -> Callable[[Deployment], bool]:
-    return lambda deployment: getattr(deployment, name) is not None
-
-
 _ONE_ATTEMPT = "not applied by this version: each request gets one attempt at one deployment"
 
 PENDING: tuple[Row, ...] = (
@@ -58,10 +54,6 @@ PENDING: tuple[Row, ...] = (
         "model_list[].litellm_params.max_parallel_requests",
         _any(lambda d: d.max_parallel_requests),
         "not enforced by this version",
-    ),
-    *(
-        Row(f"model_list[].litellm_params.{name}", _any(_given(name)), "no costs are counted by this version")
-        for name in PRICES
     ),
     Row(
         "model_list[].model_info.max_input_tokens",

@@ -90,6 +90,5 @@ class Completions:
 
 def _uncalled(request: CompletionRequest, bound: Bound) -> Usage:
     """The usage of a request that is answered without a call: its prompts, counted here."""
-    encoding = tokens.encoding_for(bound.model)
-    sizes = (tokens.estimate(p, encoding) if isinstance(p, str) else len(p) for p in request.prompts)
+    sizes = (tokens.estimate(p, bound.encoding) if isinstance(p, str) else len(p) for p in request.prompts)
     return Usage(sum(sizes), estimated=True)

@@ -46,6 +46,12 @@ _SPECIAL: dict[str, dict[int, bytes]] = {
 ENCODINGS = tuple(_SPECIAL)
 """The vocabularies that are here: the values a model's `tokenizer` setting may have."""
 
+MESSAGE = 4
+"""Tokens of a chat message beside its text: three around it, and its role, which is one."""
+
+CHAT = 3
+"""Tokens of a chat beside its messages: the beginning of the answer."""
+
 _MODELS = re.compile(
     r"""
     (?P<o200k_base> (chat)?gpt-4o | gpt-4\.[15] | gpt-5 | gpt-oss | o[134](?![a-z0-9]) )

@@ -48,9 +48,22 @@ def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
         (b"x-gateway-duration-ms", b"%.3f" % (exchange.duration() * 1000)),
         (b"x-gateway-overhead-ms", b"%.3f" % (exchange.overhead() * 1000)),
     ]
+    if (usd := _cost(exchange)) is not None:
+        headers.append((b"x-gateway-cost-usd", usd))
     if exchange.dropped:
         headers.append((b"x-gateway-dropped-params", safe(", ".join(exchange.dropped))))
     return headers
+
+
+def _cost(exchange: Exchange) -> bytes | None:
+    """The cost in USD as a plain number (`0.00000125`); None for one that is not known, in part or at all, and for a
+    stream, which is not over yet."""
+    cost, request = exchange.cost, exchange.request
+    if cost is None or cost.total is None or cost.source == "unpriced" or (request is not None and request.stream):
+        return None
+    whole, _, fraction = f"{cost.total:f}".partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}.{fraction}".encode() if fraction else whole.encode()
 
 
 def safe(text: str, most: int = 256) -> bytes:

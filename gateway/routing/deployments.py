@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.config import environment
-from gateway.config.model import Deployment, Settings
+from gateway.config.model import PRICES, Deployment, Settings
 from gateway.config.secret import Secret
 from gateway.config.source import Source, closest
 from gateway.errors import ConfigError, ModelNotFound
-from gateway.ledger import tokens
+from gateway.ledger import prices, tokens
+from gateway.ledger.cost import Price
 from gateway.providers.base import Authorizer, Provider, Target, Translator
 from gateway.providers.openai_chat.language import BASE_URL
 from gateway.providers.parameters import Shape
@@ -31,7 +32,8 @@ class Bound:
     """One deployment, ready to be called.
 
     `defaults` are the operator's values for parameters a client leaves out; `whole` and `stream` are its time limits
-    for the two kinds of answer.
+    for the two kinds of answer. `price` is None where nobody says what a call costs, `encoding` where the model's
+    vocabulary is not known.
     """
 
     id: str
@@ -44,6 +46,8 @@ class Bound:
     defaults: Mapping[str, Any]
     whole: Timeouts
     stream: Timeouts
+    price: Price | None
+    encoding: str | None
 
     def __repr__(self) -> str:
         return f"<Bound {self.id} {self.alias} -> {self.provider}/{self.model}>"
@@ -80,6 +84,8 @@ class Catalogue:
                 faults += [source.fault((*deployment.path, _PARAMS), said) for said in error.faults]
         if faults:
             raise ConfigError(faults)
+        if self._wildcards:
+            prices.preload()
         for alias, group in settings.router.model_group_alias.items():
             if group in self._groups:
                 self._groups[alias] = self._groups[group]
@@ -92,7 +98,7 @@ class Catalogue:
     def encodings(self) -> set[str]:
         """The vocabularies that token-id prompts and missing token counts will be read with."""
         bounds = [bound for group in self._groups.values() for bound in group]
-        return {tokens.encoding_for(bound.model) or tokens.DEFAULT for bound in bounds}
+        return {bound.encoding or tokens.DEFAULT for bound in bounds}
 
     def names(self) -> list[str]:
         """Every alias, wildcards too, in the order of the configuration."""
@@ -167,9 +173,21 @@ def _faults(deployment: Deployment, over: Mapping[str, str]) -> list[tuple[tuple
         for name in deployment.options
         if name not in provider.options
     ]
+    if _is_half_priced(deployment, provider, over):
+        said = (
+            "says what only a part of a call costs, and the price catalogue does not know the model: set both this and "
+            "the other of input_cost_per_token and output_cost_per_token, 0 for what costs nothing"
+        )
+        found += [((_PARAMS, name), said) for name in PRICES if getattr(deployment, name) is not None][:1]
     if deployment.tokenizer and tokens.encoding_for(deployment.model, deployment.tokenizer) is None:
         found.append(((_PARAMS, "tokenizer"), "unknown tokenizer; known are cl100k_base and o200k_base"))
     return found
+
+
+def _is_half_priced(deployment: Deployment, provider: Provider, over: Mapping[str, str]) -> bool:
+    """Whether prices are given that make none. What a wildcard's models are called is not known yet."""
+    given = any(getattr(deployment, name) is not None for name in PRICES)
+    return given and "*" not in deployment.model and _price(deployment, _base(deployment, provider, over)) is None
 
 
 def _key(deployment: Deployment, provider: Provider, over: Mapping[str, str]) -> Secret | None:
@@ -210,6 +228,19 @@ def bind(deployment: Deployment, settings: Settings) -> Bound:
         defaults=deployment.defaults.model_dump(exclude_none=True),
         whole=Timeouts(min(_CONNECT_SECONDS, whole), whole, whole),
         stream=Timeouts(min(_CONNECT_SECONDS, silence), silence, max(_STREAM_SECONDS, silence)),
+        price=_price(deployment, target.base_url),
+        encoding=tokens.encoding_for(deployment.base_model or deployment.model, deployment.tokenizer),
+    )
+
+
+def _price(deployment: Deployment, base_url: str | None) -> Price | None:
+    settings = {name: value for name in PRICES if (value := getattr(deployment, name)) is not None}
+    return prices.resolve(
+        deployment.provider,
+        deployment.model,
+        base_model=deployment.base_model,
+        api_base=base_url,
+        settings=settings,
     )
 
 

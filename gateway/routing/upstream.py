@@ -187,4 +187,6 @@ _TOO_SLOW = {
 def timed_out(url: str, which: str, timeouts: Timeouts) -> UpstreamTimeout:
     """`which` is the timeout that passed: `connect`, `read` or `total`."""
     seconds = getattr(timeouts, which)
-    return UpstreamTimeout(f"{_server(url)} {_TOO_SLOW[which]} {seconds:g} seconds ({which} timeout).")
+    error = UpstreamTimeout(f"{_server(url)} {_TOO_SLOW[which]} {seconds:g} seconds ({which} timeout).")
+    error.which = which
+    return error

@@ -103,6 +103,11 @@ def request_line(exchange: Exchange) -> dict[str, Any]:
         line["gen_ai.usage.input_tokens"] = exchange.usage.input_tokens
         line["gen_ai.usage.output_tokens"] = exchange.usage.output_tokens
         line["gateway.usage.estimated"] = exchange.usage.estimated
+    if exchange.cost is not None:
+        total = exchange.cost.total
+        line["gen_ai.usage.cost"] = None if total is None else float(total)
+        line["gateway.cost.source"] = exchange.cost.source
+        line["gateway.cost.price_version"] = exchange.cost.version
     if exchange.finish_reasons:
         line["gen_ai.response.finish_reasons"] = [exchange.finish_reasons[i] for i in sorted(exchange.finish_reasons)]
     if exchange.first_chunk is not None:

@@ -66,8 +66,9 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
-    if usage.cached_tokens:
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    cached = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    if details := {name: count for name, count in cached.items() if count}:
+        counts["prompt_tokens_details"] = details
     if usage.reasoning_tokens:
         counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
     return counts

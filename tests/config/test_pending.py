@@ -3,7 +3,6 @@
 import pytest
 
 from gateway.config.load import loads
-from gateway.config.model import PRICES
 from gateway.config.pending import PENDING
 
 MODEL = "model_list: [{model_name: a, params: {model: x, %s}}]"
@@ -25,7 +24,6 @@ GIVEN = {
     "model_list[].litellm_params.tags": MODEL % "tags: [t]",
     "model_list[].litellm_params.max_parallel_requests": MODEL % "max_parallel_requests: 1",
     "model_list[].model_info.max_input_tokens": MODEL % "max_input_tokens: 4096",
-    **{f"model_list[].litellm_params.{name}": MODEL % f"{name}: 0.000001" for name in PRICES},
     "router_settings.routing_strategy": "router_settings: {routing_strategy: least-busy}",
     "router_settings.num_retries": "litellm_settings: {num_retries: 2}",
     "router_settings.allowed_fails": "router_settings: {allowed_fails: 3}",

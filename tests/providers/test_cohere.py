@@ -104,7 +104,7 @@ def test_a_whole_answer_is_one_delta_and_its_usage():
     deltas = Cohere(TARGET).answer(call(), body)
     assert (text(deltas), reasoning(deltas)) == ("This is a test", "They want a test.")
     assert finish_reasons(deltas) == {0: "length"}
-    assert usage(deltas) == Usage(71, 418, cached_tokens=64)
+    assert usage(deltas) == Usage(71, 418, cached_tokens=64, billed=(5, 418))
     assert deltas[-1].opening.id == "c14c80c3-18eb-4519-9460-6c92edd8cfb4"
 
 
@@ -125,7 +125,7 @@ def test_a_stream_gives_the_same_at_every_cut():
     deltas = same_at_every_cut(lambda: Cohere(TARGET).stream(call(stream=True)), body)
     assert (text(deltas), reasoning(deltas)) == ("Grüße!", "A greeting.")
     assert finish_reasons(deltas) == {0: "stop"}
-    assert usage(deltas) == Usage(69, 9, cached_tokens=64)
+    assert usage(deltas) == Usage(69, 9, cached_tokens=64, billed=(3, 6))
     assert logprobs(deltas) == (TokenLogprob("Grü", -0.75), TokenLogprob("ße!", -0.125))
     assert deltas[0].opening.id == "29f14a5a-11de-4cae-9800-25e4747408ea"
 

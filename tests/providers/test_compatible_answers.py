@@ -1,5 +1,7 @@
 """Rows over OpenAI's language: documented answers, streams and errors of each, through the row's own translator."""
 
+from decimal import Decimal
+
 import orjson
 import pytest
 
@@ -36,12 +38,13 @@ ANSWERS = {
     "deepseek": ("Hello! How can I help you today?", "A greeting.", "stop",
                  Usage(16, 10, cached_tokens=8, reasoning_tokens=3)),
     "xai": ("101 multiplied by 3 is 303.", "", "stop", Usage(32, 103, cached_tokens=6, reasoning_tokens=94)),
-    "perplexity": ("## Findings[1]", "", "stop", Usage(26, 832 + 95305, reasoning_tokens=95305, cost=0.4531)),
+    "perplexity": ("## Findings[1]", "", "stop", Usage(26, 832 + 95305, reasoning_tokens=95305,
+                                                               cost=Decimal("0.4531"))),
     "openrouter": ("Bonjour", "In French.", "stop",
-                   Usage(194, 2, cached_tokens=10, cache_write_tokens=100, reasoning_tokens=1, cost=0.95)),
+                   Usage(194, 2, cached_tokens=10, cache_write_tokens=100, reasoning_tokens=1, cost=Decimal("0.95"))),
     "cerebras": ("Hello! How can I assist you today?", "Greeting.", "stop", Usage(12, 10)),
     "sambanova": ("Four.", "", "stop", Usage(43, 350)),
-    "deepinfra": (" Hello! It's nice to meet you.", "", "stop", Usage(15, 16, cost=0.0000268)),
+    "deepinfra": (" Hello! It's nice to meet you.", "", "stop", Usage(15, 16, cost=Decimal("0.0000268"))),
     "moonshot": ("Hello, Li Lei! 1+1 equals 2.", "1+1=2.", "stop", Usage(19, 21, cached_tokens=10)),
     "dashscope": ("I am Qwen.", "", "stop", Usage(3019, 104, cached_tokens=2048)),
     "zai": ("", "This is not allowed.", "content_filter", Usage(11, 4, cached_tokens=2)),
@@ -90,8 +93,8 @@ STREAMS = {
     "together_ai": ("What", "", "stop", Usage(31, 2)),
     "mistral": ("Voilà", "hm", "length", Usage(16, 3)),
     "deepseek": ("Hello", "Greet.", "stop", Usage(17, 9, cached_tokens=16)),
-    "perplexity": ("Yes.", "", "stop", Usage(8, 2, cost=0.005)),
-    "openrouter": ("Hi", "The", "stop", Usage(194, 2, cost=0.95)),
+    "perplexity": ("Yes.", "", "stop", Usage(8, 2, cost=Decimal("0.005"))),
+    "openrouter": ("Hi", "The", "stop", Usage(194, 2, cost=Decimal("0.95"))),
     "hosted_vllm": ("é", "Hm.", "stop", Usage(9, 3)),
     "tgi": ("Deep", "", "stop", Usage(5, 2)),
 }

@@ -162,3 +162,44 @@ def test_a_setting_with_a_value_its_provider_cannot_take_is_a_fault_among_the_ot
         catalogue(entry("a", "demo/demo", demo_fault="no such"), entry("b", "nobody/x"))
     assert len(refused.value.faults) == 2
     assert refused.value.faults[0].startswith("config: model_list[0].litellm_params")
+
+
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        ("hosted_vllm/llama", {"api_base": "http://127.0.0.1:1", "input_cost_per_token": 1e-6}),
+        ("openai/unheard-of", {"cache_read_input_token_cost": 1e-6}),
+    ],
+)
+def test_a_price_of_a_part_of_a_call_that_nothing_completes_is_a_fault(model, params):
+    with pytest.raises(ConfigError, match=r"input_cost_per_token and output_cost_per_token"):
+        catalogue(entry("m", model, **params))
+
+
+@pytest.mark.parametrize(
+    ("alias", "model", "params"),
+    [
+        ("m", "openai/gpt-4o", {"input_cost_per_token": 1e-6}),  # the catalogue has the rest
+        ("m", "openai/unheard-of", {"input_cost_per_token": 0, "output_cost_per_token": 0}),
+        ("*", "openai/*", {"input_cost_per_token": 1e-6}),  # known once a request names the model
+    ],
+)
+def test_a_price_that_is_whole_or_completed_is_no_fault(alias, model, params):
+    assert catalogue(entry(alias, model, **params)).find("m")
+
+
+def test_a_deployments_price_and_vocabulary_are_found_once_by_its_settings():
+    first, second = catalogue(
+        {**entry("m", "azure/mine", api_base="https://x.test"), "model_info": {"base_model": "azure/gpt-4.1"}},
+        entry("m", "azure/mine", api_base="https://x.test"),
+    ).find("m")
+    assert (first.price and first.price.source, first.encoding) == ("catalogue", "o200k_base")
+    assert (second.price, second.encoding) == (None, None)
+
+
+def test_the_models_of_a_wildcard_have_their_own_prices():
+    served = catalogue(entry("*", "*"))
+    mini, full = served.find("gpt-4o-mini")[0].price, served.find("gpt-4o")[0].price
+    assert mini is not None
+    assert full is not None
+    assert mini.rates(1).input < full.rates(1).input

@@ -1,6 +1,7 @@
 """The log: one line per request, one form for everybody, and nothing in it that a client wrote."""
 
 import logging
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gateway.errors import UpstreamTimeout
 from gateway.exchange import Exchange
 from gateway.telemetry import logs
-from gateway.types import CompletionRequest, Usage
+from gateway.types import CompletionRequest, Cost, Usage
 
 CANARY = "canary-4111"
 
@@ -80,3 +81,19 @@ def test_in_process_events_go_to_the_host_applications_logger(caplog):
     with caplog.at_level(logging.INFO, logger="gateway"):
         logs.make("library").info("request", **{"http.response.status_code": 200})
     assert [record.getMessage() for record in caplog.records] == ["request"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "usd", "source"),
+    [
+        (Cost(Decimal("0.0000125"), "catalogue", "0.2.3"), 0.0000125, "catalogue"),
+        (Cost(None, "unpriced"), None, "unpriced"),
+    ],
+)
+def test_the_line_says_what_a_request_cost_and_who_says_so(cost, usd, source):
+    exchange = filled()
+    assert "gen_ai.usage.cost" not in logs.request_line(exchange)
+    exchange.cost = cost
+    line = logs.request_line(exchange)
+    assert (line["gen_ai.usage.cost"], line["gateway.cost.source"]) == (usd, source)
+    assert line["gateway.cost.price_version"] == cost.version

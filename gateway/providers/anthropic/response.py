@@ -105,6 +105,7 @@ def usage(counts: Mapping[str, Any] | None) -> Usage | None:
         cached_tokens=cached,
         cache_write_tokens=written,
         reasoning_tokens=(counts.get("output_tokens_details") or {}).get("thinking_tokens") or 0,
+        cache_write_1h_tokens=(counts.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
     )
 
 

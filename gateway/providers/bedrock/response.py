@@ -97,6 +97,7 @@ def usage(counts: Mapping[str, Any] | None) -> Usage | None:
 
     Its `inputTokens` leaves out what was read from and written to the prompt cache; ours has them in it
     (https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html).
+    `cacheDetails` says for how long the written ones are kept.
     """
     if not counts:
         return None
@@ -107,6 +108,9 @@ def usage(counts: Mapping[str, Any] | None) -> Usage | None:
         output_tokens=counts.get("outputTokens") or 0,
         cached_tokens=cached,
         cache_write_tokens=written,
+        cache_write_1h_tokens=sum(
+            detail.get("inputTokens") or 0 for detail in counts.get("cacheDetails") or () if detail.get("ttl") == "1h"
+        ),
     )
 
 

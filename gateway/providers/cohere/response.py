@@ -83,15 +83,26 @@ def _of_the_text(tokens: tuple[TokenLogprob, ...], text: str) -> tuple[TokenLogp
 
 
 def usage(counts: Mapping[str, Any] | None) -> Usage | None:
-    """What the model read and wrote (`tokens`), else what is billed; Cohere's counts are JSON floats."""
+    """What the model read and wrote (`tokens`), else what is billed; Cohere's counts are JSON floats.
+
+    It may bill fewer tokens than the model reads and writes (its own template is not the client's to pay):
+    `billed_units` at https://docs.cohere.com/reference/chat.
+    """
     if not counts:
         return None
-    tokens = counts.get("tokens") or counts.get("billed_units") or {}
+    units = counts.get("billed_units") or {}
+    told = _in_and_out(counts.get("tokens") or units)
+    billed = _in_and_out(units) if units else told
     return Usage(
-        input_tokens=int(tokens.get("input_tokens") or 0),
-        output_tokens=int(tokens.get("output_tokens") or 0),
+        input_tokens=told[0],
+        output_tokens=told[1],
         cached_tokens=int(counts.get("cached_tokens") or 0),
+        billed=billed if billed != told else None,
     )
+
+
+def _in_and_out(counts: Mapping[str, Any]) -> tuple[int, int]:
+    return int(counts.get("input_tokens") or 0), int(counts.get("output_tokens") or 0)
 
 
 def in_stream_error(event: Mapping[str, Any], provider: str) -> UpstreamError:

@@ -5,6 +5,7 @@ send as null (usage details, logprobs, content) is read as absent.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from gateway.errors import UpstreamError
@@ -135,20 +136,48 @@ def usage(counts: Mapping[str, Any] | None) -> Usage | None:
     thought = output_details.get("reasoning_tokens") or apart
     if thought and (apart > output or counts.get("total_tokens") == prompt + output + thought):
         output += thought
-    cost = counts.get("cost")
-    if isinstance(cost, Mapping):  # perplexity
-        cost = cost.get("total_cost")
     return Usage(
         input_tokens=prompt,
         output_tokens=output,
         cached_tokens=prompt_details.get("cached_tokens")
         or counts.get("prompt_cache_hit_tokens")  # deepseek
         or counts.get("cached_tokens")  # moonshot
+        or counts.get("cache_read_input_tokens")  # databricks
         or 0,
-        cache_write_tokens=prompt_details.get("cache_write_tokens") or 0,  # openrouter
+        cache_write_tokens=prompt_details.get("cache_write_tokens")  # openai, openrouter
+        or prompt_details.get("cache_creation_input_tokens")  # dashscope
+        or counts.get("cache_creation_input_tokens")  # litellm_proxy
+        or 0,
         reasoning_tokens=thought,
-        cost=counts.get("estimated_cost") if cost is None else cost,  # deepinfra
+        cost=_cost(counts),
     )
+
+
+def _cost(counts: Mapping[str, Any]) -> Decimal | None:
+    """What the provider says the call costs, in USD, under the name it has there; None where it says nothing."""
+    ticks = _usd(counts.get("cost_in_usd_ticks"))  # xai, https://docs.x.ai/developers/cost-tracking
+    if ticks is not None:
+        return ticks.scaleb(-10)
+    cost = counts.get("cost")  # openrouter
+    if isinstance(cost, Mapping):  # perplexity
+        cost = cost.get("total_cost")
+    found = _usd(counts.get("estimated_cost") if cost is None else cost)  # deepinfra
+    if found is not None and counts.get("is_byok") is True:
+        # openrouter, with a key of the operator's own: `cost` is its fee, and the model's provider bills the rest.
+        # https://openrouter.ai/docs/use-cases/usage-accounting
+        found += _usd((counts.get("cost_details") or {}).get("upstream_inference_cost")) or 0
+    return found
+
+
+def _usd(value: Any) -> Decimal | None:
+    """A number of JSON as it was written; None for what is no amount of money."""
+    if type(value) not in (int, float) or not 0 <= value < _MOST_USD:
+        return None
+    return Decimal(repr(value))
+
+
+_MOST_USD = 10**15
+"""No call costs as much; in ticks, that is still 100,000 USD."""
 
 
 def logprobs(value: Any, text: str = "") -> tuple[TokenLogprob, ...] | None:
