@@ -1,18 +1,18 @@
 """The command line (contract §7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from gateway.app import default_upstream
-from gateway.cli import banner, judging, output
+from gateway.cli import banner, checking, judging, labelled, output, shown
+from gateway.cli import bench as benchmark
 from gateway.cli.explain import explain as explanation
-from gateway.cli.judging import Tested
+from gateway.cli.judging import Labels
+from gateway.cli.output import Format
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError, GatewayError
-from gateway.routing.deployments import Catalogue
 from gateway.serving import run as serving
 from gateway.serving.worker import loaded
 from gateway.version import __version__
@@ -35,6 +35,9 @@ HostOption = Annotated[str, typer.Option(help="Address to listen on; others than
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")]
 WorkersOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that serve.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, also at a terminal.")]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="A table at a terminal and JSON elsewhere when left out.")
+]
 
 PoliciesArgument = Annotated[
     list[str] | None,
@@ -90,7 +93,7 @@ def serve(
     workers: WorkersOption = 1,
 ) -> None:
     """Serve the gateway until SIGTERM; SIGHUP and changes of the file reload the configuration."""
-    found = _loaded(config)
+    found = _found(checking.servable, config)
     output.warnings(found.settings.warnings)
     try:
         bound = serving.bind(found, host, port)
@@ -108,58 +111,83 @@ def serve(
 def check(policies: PoliciesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Validate a configuration and run its policies' tests: every fault with its line; exit status 1 for one."""
     try:
-        found = _checked(config)
-        tested = judging.tested(found, policies or ())
-        faults = [fault for each in tested for fault in each.faults]
-        if faults:
+        found = checking.checked(config)
+        tested = judging.tested(found, policies or (), None)
+        if faults := [fault for each in tested for fault in each.faults]:
             raise ConfigError(faults)
     except ConfigError as error:
         if output.wants_json(as_json):
-            output.as_json({"ok": False, "config": str(config), "faults": list(error.faults)})
+            output.as_json({"ok": False, "config": str(config or "built-in"), "faults": list(error.faults)})
         _fail(error)
-    rows = [(d.alias, d.provider, d.model, d.id) for d in found.settings.deployments]
     if output.wants_json(as_json):
-        keys = ("alias", "provider", "model", "deployment")
-        output.as_json(
-            {
-                "ok": True,
-                "config": found.source.name,
-                "deployments": [dict(zip(keys, row, strict=True)) for row in rows],
-                "policies": [_tested(each) for each in tested],
-                "warnings": list(found.settings.warnings),
-            }
-        )
-        return
-    output.warnings(found.settings.warnings)
-    output.table("", ("ALIAS", "PROVIDER", "MODEL", "DEPLOYMENT"), rows)
-    _show_tested(tested)
-    output.out.print(f"[green]ok[/green]  {found.source.name}", highlight=False)
+        output.as_json(shown.checked_json(found, tested))
+    else:
+        output.warnings(found.settings.warnings)
+        shown.show_checked(found, tested)
 
 
 @policies_app.command("test")
-def policies_test(policies: PoliciesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Run the tests that policies carry; exit status 1 when one fails."""
+def policies_test(
+    policies: PoliciesArgument = None,
+    config: ConfigOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Labelled text to measure the policies on: JSON Lines, or a list."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Only findings with the very positions of a label count; see above.")
+    ] = False,
+    rename: Annotated[
+        list[str], typer.Option(metavar="LABEL=ENTITY", help="A label of the data that has another name here.")
+    ] = [],  # noqa: B006
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the tests that policies carry; with --data, measure precision, recall, F2 and latency. Exit status 1 for
+    a test that fails, a text that could not be judged, or a line of the data that is none.
+
+    Each line of the data is one text with what is in it; positions are characters, the end not included:
+
+    \b
+    {"text": "Mail bob@corp.example.com", "entities": [{"type": "EMAIL_ADDRESS", "start": 5, "end": 25}]}
+    {"text": "Say this is a test", "entities": []}
+
+    "stage" may be "input" (a prompt) or "output" (an answer). A type is an entity or rule, as findings name it, or a
+    category such as secrets or prompt_injection; without start and end it is about the whole text. Data of
+    presidio-research (full_text, spans) is read as it is, a JSON list too.
+
+    A finding is right when it shares a character with a label of its entity, or, with --exact, has its positions. Each
+    policy judges every text as if it held for all of them, and enforces nothing. F2 weighs recall twice as much as
+    precision.
+
+    \b
+    gateway policies test pii --data labelled.jsonl
+    gateway policies test ./mine.yaml --data labelled.jsonl --exact --format json
+    """
     try:
-        tested = judging.tested(loaded(config), policies or ())
+        found = checking.checked(config) if not policies else loaded(config)
+        if data is None:
+            tested = judging.tested(found, policies or (), None)
+        else:
+            rows = labelled.read(data, dict(map(_renamed, rename)))
+            count = len(rows) * len(policies or judging.documents(found, ()))
+            with output.progress("judging", count) as done:
+                tested = judging.tested(found, policies or (), Labels(rows, exact, done))
     except ConfigError as error:
         _fail(error)
-    if output.wants_json(as_json):
-        output.as_json({"data": [{**_tested(each), "faults": each.faults} for each in tested]})
+    if output.in_json(form, as_json):
+        output.as_json(shown.tested_json(tested))
     else:
-        _show_tested(tested)
-    faults = [fault for each in tested for fault in each.faults]
-    if faults:
+        shown.show_tested(tested)
+    if faults := [fault for each in tested for fault in each.faults]:
         _fail(ConfigError(faults))
 
 
-def _tested(each: Tested) -> dict[str, Any]:
-    policy, passed = each.loaded.policy, sum(result.passed for result in each.results)
-    return {"policy": policy.policy, "version": policy.version, "tests": len(each.results), "passed": passed}
-
-
-def _show_tested(tested: Sequence[Tested]) -> None:
-    rows = [tuple(map(str, _tested(each).values())) for each in tested]
-    output.table("", ("POLICY", "VERSION", "TESTS", "PASSED"), rows)
+def _renamed(text: str) -> tuple[str, str]:
+    label, equals, entity = text.partition("=")
+    if not (label and equals and entity):
+        raise typer.BadParameter("write LABEL=ENTITY, such as ADDRESS=LOCATION", param_hint="--rename")
+    return label, entity
 
 
 @app.command()
@@ -171,35 +199,76 @@ def explain(
     param: Annotated[list[str], typer.Option("--param", "-p", metavar="NAME=JSON", help="A parameter, n=2.")] = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the policies would decide, and which route and translation a request would get, calling nobody."""
-    found = _loaded(config)
+    """Show what the policies would decide, and which route and translation a request would get, calling nobody: guards
+    that would ask somebody else are left out and named."""
+    if stage not in ("input", "output"):
+        raise typer.BadParameter("must be input or output", param_hint="--stage")
+    found = _found(checking.checked, config)
     try:
         if stage == "output":
-            _show(judging.judged(found, model, text, "output"), as_json)
-            return
-        if stage != "input":
-            raise typer.BadParameter("must be input or output", param_hint="--stage")
-        said = explanation(found, model, text, dict(map(_parameter, param)))
+            said = judging.judged(found, model, text, "output")
+        else:
+            said = explanation(found, model, text, dict(map(_parameter, param)))
+    except ConfigError as error:
+        _fail(error)
     except GatewayError as error:
         if output.wants_json(as_json):
             output.as_json({"status": error.status, **error.body()})
         else:
             output.err.print(f"refused with {error.status} {error.code}: {error.message}", markup=False)
         raise typer.Exit(1) from error
-    _show(said, as_json)
-
-
-def _show(said: dict[str, Any], as_json: bool) -> None:
     if output.wants_json(as_json):
         output.as_json(said)
-        return
-    calls = said.pop("calls", [])
-    output.pairs(
-        {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in said.items()}
-    )
-    for call in calls:
-        output.out.print(f"\n{call['method']} {call['url']}", markup=False, highlight=False)
-        output.out.print_json(data=call["body"])
+    else:
+        shown.show_explained(said)
+
+
+@app.command()
+def bench(
+    config: ConfigOption = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="URL", help="Measure this running server instead; it gets real requests.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="The alias asked for; needed with --against.")] = "",
+    key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Variable with the key for --against; else the master key.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Seconds of load, everything together.")] = 30,
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="Requests at a time, for throughput.")] = 32,
+    form: FormatOption = None,
+) -> None:
+    """Measure what the gateway costs on this machine, with its policies and without.
+
+    Starts an upstream that answers at once and gateways in front of it, all on loopback and gone at the end, and gives
+    each the same load by turns: straight to the upstream, through a gateway without policies, and through one with the
+    policies of the configuration (the default ones without it; its models are not called).
+
+    \b
+    gateway bench
+    gateway bench --config config.yaml --seconds 60 --format json
+    gateway bench --against http://127.0.0.1:4000 --model demo --key-env GATEWAY_MASTER_KEY
+    """
+    if against and not model:
+        raise typer.BadParameter("name a model that the server serves", param_hint="--model")
+    if key_env and not against:
+        raise typer.BadParameter("goes with --against", param_hint="--key-env")
+    found = _found(checking.checked, config)
+    plan = benchmark.Plan(seconds, connections, model or "bench")
+    try:
+        with output.progress("measuring", plan.turns(found, alone=bool(against))) as done:
+            if against:
+                said = benchmark.against(against, checking.key(found, key_env), plan, done)
+            else:
+                said = benchmark.here(found, plan, done)
+    except ConfigError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        output.err.print("stopped", highlight=False)
+        raise typer.Exit(130) from None
+    if output.in_json(form):
+        output.as_json(said)
+    else:
+        shown.show_bench(said)
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -213,24 +282,12 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _loaded(config: Path | None) -> Loaded:
+def _found(find: Callable[[Path | None], Loaded], config: Path | None) -> Loaded:
     """The configuration; when it has faults they are listed, and the command ends with status 1."""
     try:
-        return _checked(config)
+        return find(config)
     except ConfigError as error:
         _fail(error)
-
-
-def _checked(config: Path | None) -> Loaded:
-    """The configuration, with every fault that any floor finds.
-
-    Raises:
-        ConfigError: every fault at once.
-    """
-    found = loaded(config)
-    Catalogue(found.settings, found.source)
-    default_upstream()
-    return found
 
 
 def _fail(error: ConfigError) -> NoReturn:

@@ -46,6 +46,24 @@ def _one_of(ctx: Mapping[str, Any]) -> str:
     return f"must be {ctx['expected']!s}"
 
 
+FORMS: Mapping[str, str] = {
+    r"^[1-9][0-9]*(s|m|h|d|w|mo)$": "a number and a unit: s, m, h, d, w or mo, such as 1d",
+    r"^[A-Z]{2}$": "a country as two capital letters, such as US",
+    r"^[A-Z][A-Z0-9_]{0,63}$": "at most 64 capital letters, digits and _, a letter first, such as EMPLOYEE_ID",
+}
+"""The patterns of this gateway's settings, in words; those of another package's guards are told as they are."""
+
+
+def _form(ctx: Mapping[str, Any]) -> str:
+    known = FORMS.get(ctx["pattern"])
+    return f"must be {known}" if known else f"must fit the pattern {ctx['pattern']}"
+
+
+def _at_least(ctx: Mapping[str, Any]) -> str:
+    least = ctx["min_length"]
+    return f"must be a list of {'one' if least == 1 else least} or more"
+
+
 def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
 
@@ -66,9 +84,12 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "literal_error": _one_of,
     "greater_than_equal": lambda ctx: f"must be at least {_number(ctx['ge'])}",
     "greater_than": lambda ctx: f"must be more than {_number(ctx['gt'])}",
+    "less_than": lambda ctx: f"must be less than {_number(ctx['lt'])}",
     "less_than_equal": lambda ctx: f"must be at most {_number(ctx['le'])}",
     "string_too_short": lambda _: "must not be empty",
     "string_too_long": lambda ctx: f"must be at most {ctx['max_length']} characters long",
-    "string_pattern_mismatch": lambda _: "must be a number and a unit: s, m, h, d, w or mo, such as 1d",
+    "string_pattern_mismatch": _form,
+    "too_short": _at_least,
+    "too_long": lambda ctx: f"must be a list of at most {ctx['max_length']}",
     "value_error": lambda ctx: str(ctx["error"]),
 }

@@ -85,8 +85,10 @@ class Reader:
         except ValidationError as error:
             told = {place for place, _ in self.faults}
             for each in error.errors(include_url=False, include_input=False):
-                name, *rest = each["loc"]
-                place = given[str(name)][1] if name in given else (*path, str(name))
+                place, rest = path, list(each["loc"])
+                if rest:  # a fault about all of it has no place inside
+                    name = rest.pop(0)
+                    place = given[str(name)][1] if name in given else (*path, str(name))
                 if place not in told:
                     self.fault((*place, *rest), describe(each, model))
             return None

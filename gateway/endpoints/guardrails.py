@@ -49,9 +49,11 @@ class GuardrailCheck:
     def _chosen(self, names: Sequence[str] | None) -> tuple[Policy, ...]:
         if names is None:
             return self.policies
-        unknown = set(names) - {policy.name for policy in self.policies}
-        if unknown:
-            raise InvalidValue(f"No policy {min(unknown)[:64]} is loaded here.", param="policies")
+        known = [policy.name for policy in self.policies]
+        unknown = next((name for name in names if name not in known), None)
+        if unknown is not None:
+            loaded = f"those loaded here are {', '.join(known)}" if known else "none is loaded here"
+            raise InvalidValue(f"There is no policy {unknown[:64]!r}; {loaded}.", param="policies")
         return tuple(policy for policy in self.policies if policy.name in names)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,23 @@ def at_a_terminal(folder: Path, *args: str) -> tuple[int, str]:
             pass  # how Linux tells that the other end of a terminal is closed
         os.close(own)
     return popen.returncode, said.decode()
+
+
+def test_check_without_a_configuration_runs_the_tests_of_the_default_policies(tmp_path: Path):
+    done = kit.run(tmp_path, "check")
+    assert done.returncode == 0
+    (tested,) = json.loads(done.stdout)["policies"]
+    assert tested["policy"] == "default"
+    assert tested["passed"] == tested["tests"] >= 10
+
+
+@pytest.mark.parametrize("command", [["--help"], ["--version"], ["check", "--help"]])
+def test_asking_for_help_imports_no_detector(tmp_path: Path, command: list[str]):
+    program = "import sys; from gateway.cli.main import app; app(sys.argv[1:], standalone_mode=False);"
+    program += "print(sorted({'presidio_analyzer', 'spacy', 'phonenumbers'} & set(sys.modules)))"
+    argv = [sys.executable, "-c", program, *command]
+    done = subprocess.run(argv, cwd=tmp_path, env=kit.environment(), capture_output=True, timeout=kit.SECONDS)  # noqa: S603
+    assert done.stdout.splitlines()[-1:] == [b"[]"], done.stderr
 
 
 def test_check_shows_a_table_at_a_terminal(tmp_path: Path):
