@@ -56,26 +56,33 @@ def _signs() -> Iterator[tuple[str, str]]:
     yield from ((sign, "leet") for sign in ("a1", "1a", "!a", "a!a"))
     yield from ((sign, "percent") for sign in ("%1", "%a", "%#"))
     yield from ((sign * _LONG, "long") for sign in "a1")
+    yield from ((f"{'1' * 8}{gap}{'1' * 8}", "binary") for gap in ("", " ", "  "))
     yield from ((f" {' '.join(pairs)} ", "hex_pairs") for pairs in product(("1a", "11"), repeat=_PAIRS))
     for singles in product("a1?", repeat=4):
         if set(singles) != {"1"}:
             yield from ((f" {gap.join(singles)} ", "spaced") for gap in (" ", "  ", "   "))
 
 
+_FOUR_BEYOND = b"????"
+"""What four characters beyond ASCII look like where those are replaced."""
+_HIDING = re.compile("[\ufe00-\ufe0f\U000e0020-\U000e01ef]{4}")
+
 _SIGNS, _SIGNIFIED = zip(*_signs(), strict=True)
 _LOOKED_FOR = Keywords(_SIGNS)
 
 
 def signs(text: str) -> set[str]:
-    """Of `leet`, `spaced`, `base64`, `hex`, `hex_pairs` and `percent`, those that `text` may hold; mostly none.
+    """Of `leet`, `spaced`, `hidden`, `base64`, `hex`, `hex_pairs`, `binary`, `percent` those it may hold; mostly none.
 
-    What is not named is certainly not there; `hidden` is not looked for.
+    What is not named is certainly not there.
     """
-    shape = text.encode("ascii", "replace").translate(_SHAPES).decode("ascii")
+    raw = text.encode("ascii", "replace")
+    shape = raw.translate(_SHAPES).decode("ascii")
     found = {_SIGNIFIED[index] for index, _, _ in _LOOKED_FOR.hits(f" {shape} ")}
+    if _FOUR_BEYOND in raw and _HIDING.search(text):
+        found.add("hidden")
     if not found:
         return found
-    raw = text.encode("ascii", "replace")
     # A long run may change between letters and digits.
     if not found.isdisjoint(("long", "leet")):
         if b"a" * _LONG in raw.translate(_WORDS):
@@ -117,6 +124,22 @@ def hexadecimal(text: str) -> list[Piece]:
 def hexadecimal_pairs(text: str) -> list[Piece]:
     """Runs of at least eight single bytes in hexadecimal (`69 67 6e`, `0x69,0x67`, `\\x69\\x67`) that are UTF-8."""
     return _bounded(_hex_run(text, run.start(), run.end()) for run in _HEX_PAIRS.finditer(text))
+
+
+_BINARY = re.compile(r"(?<![0-9])(?:[01]{8}[ ,;\n]{0,2}){6,}(?![0-9])")
+_NO_BIT = re.compile(r"[^01]+")
+
+
+def binary(text: str) -> list[Piece]:
+    """Runs of at least six bytes in ones and zeros (`01101001 01100111`) that are UTF-8."""
+    return _bounded(_binary_run(text, run.start(), run.end()) for run in _BINARY.finditer(text))
+
+
+def _binary_run(text: str, start: int, end: int) -> Piece | None:
+    end = min(end, start + MAX_RUN)
+    digits = _NO_BIT.sub("", text[start:end])
+    said = _as_text(bytes(int(digits[at : at + 8], 2) for at in range(0, len(digits) - 7, 8)))
+    return Piece(start, end, said) if said else None
 
 
 def _hex_run(text: str, start: int, end: int) -> Piece | None:
@@ -188,69 +211,11 @@ def hidden(text: str) -> list[Piece]:
 
 _FROM_TAGS = {code: chr(code - 0xE0000) for code in range(0xE0020, 0xE007F)}
 
-_SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,3}[^\W_](?![^\W_])){3,}")
-_GAPS = re.compile(r"[\W_]+")
-
-
-def spaced(text: str) -> list[Piece]:
-    """Runs of at least four single letters with up to three other characters between them, put together.
-
-    A gap that is wider than the narrowest of its run is where a word ends.
-    """
-    pieces = []
-    for run in _SPACED.finditer(text):
-        start, end = run.span()
-        gaps = [gap.span() for gap in _GAPS.finditer(text, start, end)]
-        narrow = min(last - first for first, last in gaps)
-        said, starts = [text[start]], [start]
-        for first, last in gaps:
-            if last - first > narrow:
-                said.append(" ")
-                starts.append(first)
-            said.append(text[last])
-            starts.append(last)
-        if 2 * sum(map(str.isalpha, said)) > len(gaps):
-            pieces.append(Piece(start, end, "".join(said).translate(_LEET_I), starts))
-    return pieces
-
-
-_LEET_SIGNS = "0123456789@$!|"
-_LEET_TOKENS = re.compile(r"[a-z0-9@$!|]+")
-_LEET_I = str.maketrans("0134578@$!|", "oieastbasil")
-_LEET_L = str.maketrans("0134578@$!|", "oleastbasli")
-
-
-def leet(text: str) -> list[str]:
-    """The text with digits and signs inside words read as letters: none, one, or two readings when a 1 may be i or l.
-
-    Each reading is as long as the text.
-    """
-    words = list(_leet_words(text))
-    if not words:
-        return []
-    readings = [_read(text, words, table) for table in (_LEET_I, _LEET_L)]
-    return readings[:1] if readings[0] == readings[1] else readings
-
-
-def _leet_words(text: str) -> Iterator[tuple[int, int]]:
-    """Words of letters and signs, from where to where; signs at the end are punctuation."""
-    for token in _LEET_TOKENS.finditer(text):
-        word = token.group().rstrip("!|")
-        if not word.isalpha() and word.strip(_LEET_SIGNS):
-            yield token.start(), token.start() + len(word)
-
-
-def _read(text: str, words: Sequence[tuple[int, int]], table: dict[int, int]) -> str:
-    parts: list[str] = []
-    at = 0
-    for start, end in words:
-        parts += (text[at:start], text[start:end].translate(table))
-        at = end
-    return "".join((*parts, text[at:]))
-
 
 def _as_text(data: bytes) -> str:
-    """`data` as UTF-8, a character cut at its end left out; empty when it is no text."""
+    """`data` as UTF-8, a character cut at its start or end left out; empty when it is no text."""
+    for _ in range(3):
+        data = data[1:] if data and 0x80 <= data[0] < 0xC0 else data
     try:
         said = data.decode("utf-8")
     except UnicodeDecodeError as error:

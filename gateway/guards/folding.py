@@ -10,8 +10,10 @@ mostly Latin; see `fold`.
 import re
 import unicodedata
 
-_LIMIT = 8_192
+_LIMIT = 1 << 16
 """Characters remembered; a hostile text may hold every one there is."""
+_CASELESS = ("Lo", "So", "Sm", "Cn", "Co")
+"""Categories of characters that stand for nothing else, unless they are made of others or look like one."""
 _EXPANSION = 4
 """Characters one character may become; longer ligatures stay as they are, so that a text cannot be blown up."""
 
@@ -44,12 +46,22 @@ _MARKS = ((0x0300, 0x036F), (0x0483, 0x0489), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF)
 _STYLED = (0x1F110, 0x1F130, 0x1F150, 0x1F170, 0x1F1E6)
 """The first of 26 letters in brackets, squares, circles and flags."""
 
-_RUNS = re.compile(r"[^\x00-\x7f](?:[^a-zA-Z\n]*[^\x00-\x7f])?")
-_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
+_STABLE = (
+    "\u0391-\u03a1\u03b1-\u03c1\u03c3-\u03c9\u0410-\u0418\u041a-\u0438\u043a-\u044f\u0588-\u05ff\u061d-\u0674\u08e3-\u0957"
+    "\u0960-\u09db\u3001-\u3035\u303b-\u309a\u30a0-\u30fe\u3400-\ua4cf\uab6a-\ud7ff"
+)
+"""Letters of other scripts that fold to themselves in lower case, so that nobody needs to look at them one by one."""
+_UNSTABLE = re.compile(f"[^\t-\r\x20-\x7e{_STABLE}]+")
 _CONTROL_BYTES = bytes((*range(9), *range(14, 32), 127))
 _OTHER_SCRIPT = re.compile("[\u0370-\u052f]")
-_WORDS = re.compile("[a-z\u0370-\u052f]+")
+_MIXED = re.compile("[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z]")
+_OTHER_WORDS = re.compile("[a-z]*[\u0370-\u052f][a-z\u0370-\u052f]*")
 _LATIN = re.compile("[a-z]+")
+_NOT_LATIN = re.compile("[^a-z]+")
+_NOT_OTHER = re.compile("[^\u0370-\u052f]+")
+_TYPOGRAPHIC = (("\u2019", "'"), ("\u2018", "'"), ("\u201c", '"'), ("\u201d", '"'), ("\u201e", '"'), ("\u2013", "-"),
+                ("\u2014", "-"), ("\u2026", "..."), ("\xb5", "\u03bc"))  # fmt: skip
+"""What editors put into texts that are else Latin-1, and the one sign of Latin-1 that folds to what is not in it."""
 
 
 def fold(text: str) -> str:
@@ -61,28 +73,46 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.encode("ascii").translate(None, _CONTROL_BYTES).decode("ascii").lower()
-    folded = _RUNS.sub(_fold_run, _CONTROLS.sub("", text)).lower()
-    if _OTHER_SCRIPT.search(folded) and (latin := sum(map(len, _LATIN.findall(folded)))):
-        mostly_latin = 2 * latin > sum(map(len, _WORDS.findall(folded)))
-        folded = _WORDS.sub(_fold_mostly_latin_word if mostly_latin else _fold_word, folded)
-    return folded
+    western = text
+    for character, said in _TYPOGRAPHIC:
+        western = western.replace(character, said)
+    try:
+        return _western(western.encode("latin-1"))
+    except UnicodeEncodeError:
+        folded = _UNSTABLE.sub(_fold_run, text).lower()
+    return _look_alikes(folded) if _OTHER_SCRIPT.search(folded) else folded
+
+
+def _western(raw: bytes) -> str:
+    """What a text in Latin-1 folds to."""
+    for byte, several in _LATIN1_SEVERAL:
+        raw = raw.replace(byte, several)
+    return raw.translate(_LATIN1, _LATIN1_GONE).decode("latin-1")
+
+
+def _look_alikes(folded: str) -> str:
+    """`folded` with Greek and Cyrillic letters read as Latin ones where they are taken for them."""
+    latin = len(_NOT_LATIN.sub("", folded))
+    if not latin:
+        return folded
+    if latin > len(_NOT_OTHER.sub("", folded)):
+        return _OTHER_WORDS.sub(_fold_mostly_latin_word, folded)
+    return _OTHER_WORDS.sub(_fold_word, folded) if _MIXED.search(folded) else folded
 
 
 def origins(text: str) -> list[int]:
     """For each character of `fold(text)`, the index in `text` of the one it came from."""
     found: list[int] = []
     for index, character in enumerate(text):
-        if character > "\x7f":
-            found.extend([index] * len(_FOLDS[ord(character)]))
-        elif not _CONTROLS.match(character):
-            found.append(index)
+        found.extend([index] * len(_FOLDS[ord(character)]))
     return found
 
 
 def fold_character(character: str) -> str:
     """What one character that is not ASCII stands for: nothing, itself, or up to four characters in lower case."""
     code = ord(character)
-    if _is_unseen(code) or unicodedata.category(character) == "Cf":
+    category = unicodedata.category(character)
+    if _is_unseen(code) or category == "Cf":
         return ""
     if code in (0x85, 0x2028, 0x2029):
         return "\n"
@@ -93,6 +123,8 @@ def fold_character(character: str) -> str:
             return chr(ord("a") + code - first)
     if seen := _SEEN_AS.get(character):
         return seen
+    if category in _CASELESS and not unicodedata.decomposition(character):
+        return _SPELT.get(character, character)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold()).lower()
     if any(ord(c) < 0x0530 or 0x1E00 <= ord(c) <= 0x1FFF for c in folded):
         folded = "".join(c for c in unicodedata.normalize("NFD", folded) if not _within(ord(c), _MARKS))
@@ -119,6 +151,15 @@ class _Folds(dict[int, str]):
 
 
 _FOLDS = _Folds((code, chr(code)) for code in range(128))
+_FOLDS.update(dict.fromkeys(_CONTROL_BYTES, ""))
+
+_LATIN1 = bytes(
+    ord(seen) if len(seen := _FOLDS[code].lower()) == 1 and seen < "\u0100" else code for code in range(256)
+)
+_LATIN1_GONE = bytes(code for code in range(256) if not _FOLDS[code])
+_LATIN1_SEVERAL = tuple(
+    (bytes((code,)), _FOLDS[code].encode("latin-1")) for code in range(128, 256) if len(_FOLDS[code]) > 1
+)
 
 
 def _fold_run(run: re.Match[str]) -> str:

@@ -8,15 +8,18 @@ in scripts that do not part words by spaces.
 
 from collections.abc import Mapping
 
+from gateway.guards.injection_words_claims import CLAIMS
 from gateway.guards.injection_words_roles import ASIDES, ROLES
 
 WORDS: Mapping[str, str] = {
     # To set instructions aside.
     "OVERRIDE": """
-        ignore ignoring disregard disregarding forget forgetting overlook override overriding overrule overwrite bypass
+        ignore ignoring disregard disregarding forget forgetting overlook override overriding overrule overwrite
+        bypass
         pay_no_attention_to pay_no_heed_to do_not_pay_attention_to don't_pay_attention_to set_aside discard throw_out
         nullify unlearn dismiss ignorer wipe ignoriere ignorier ignorieren vergiss vergesst vergessen missachte
-        missachten verwirf verwerfen uberschreibe beachte_nicht lass_alle ignorez ignores oublie oubliez oublier neglige
+        missachten verwirf verwerfen uberschreibe beachte_nicht lass_alle ignorez ignores oublie oubliez oublier
+        neglige
         negligez ne_tiens_pas_compte ne_tenez_pas_compte fais_abstraction faites_abstraction ignora ignorad ignoren
         olvida olvide olviden olvidad olvidate olvidese omite descarta haz_caso_omiso haga_caso_omiso hagan_caso_omiso
         no_hagas_caso pasa_por_alto anula ignori dimentica dimentichi dimenticate dimenticati scorda scordati trascura
@@ -55,7 +58,9 @@ WORDS: Mapping[str, str] = {
     "INSTR": """
         instruction instructions instructional directive directives directions guideline guidelines rule rules prompt
         prompts command commands programming constraint constraints restrictions policy policies protocols guardrails
-        safeguards system_message training system_prompt guidance instructs instrucitons instuctions anweisung
+        safeguards system_message training system_prompt guidance instructs instrucitons instuctions
+        iunstructions intructions instrctions insructions instructons intstructions
+        instrutions instructionss instructios anweisung
         anweisungen instruktion instruktionen regel regeln vorgabe vorgaben befehl befehle richtlinien anordnungen
         aufgaben aufforderungen consigne consignes regles regle instruccion instrucciones reglas directrices
         indicaciones ordenes directivas mandatos istruzione istruzioni regole direttive indicazioni comandi instrucao
@@ -66,7 +71,8 @@ WORDS: Mapping[str, str] = {
     """,
     # What may be said for instructions, and for much else.
     "TEXT": """
-        text words everything content contents message messages context conversation sentence sentences paragraph stuff
+        text words everything content contents message messages context conversation sentence sentences
+        paragraph stuff
         information inputs anything document documents said discussed told nonsense tasks task assignment assignments
         questions requests kontext gesagte texte contexte texto contexto testo contesto 内容 文字 对话 上下文 文本 текст
         контекст сказанное
@@ -75,7 +81,8 @@ WORDS: Mapping[str, str] = {
         reveal show print output repeat display tell give disclose leak dump expose share recite write_out write_down
         spit_out return echo reproduce list copy paste type_out provide summarize summarise state quote print_out
         describe translate read_back spell_out transcribe divulge explain restate paraphrase encode extract recall see
-        know read get view write send zeige zeig nenne gib wiederhole verrate drucke ausgeben offenbare sag sage montre
+        know read get view write send rephrase reformulate repost zeige zeig nenne gib wiederhole verrate drucke
+        ausgeben offenbare sag sage montre
         montrez affiche affichez repete repetez donne donnez revele revelez imprime dis-moi dites-moi ecris muestra
         muestrame revela revelame repite dime dame ensename escribe muestreme comparte mostra mostrami rivela rivelami
         ripeti stampa dimmi dammi scrivi mostre repita imprima diga mostre-me escreva 显示 展示 输出 打印 告诉 重复 透露
@@ -87,7 +94,8 @@ WORDS: Mapping[str, str] = {
         cuales que_instrucciones qual quali quais 什么是 是什么 有哪些 什么 какои какие каков
     """,
     "SYSTEM": """
-        system initial hidden secret internal original underlying developer confidential pre-prompt preprompt beginning
+        system initial hidden secret internal original underlying developer confidential pre-prompt preprompt
+        beginning
         starting pre-defined backend core base system-prompt systemanweisung initialen versteckten systeme sistema
         systema inicial iniciales oculto ocultas iniziale iniziali nascosto internas 系统 隐藏 初始 内部 システム 시스템
         системныи системные системное системного скрытые секретные внутренние
@@ -110,7 +118,8 @@ WORDS: Mapping[str, str] = {
         confidential_instructions internal_prompt meta_prompt metaprompt base_prompt starting_prompt
     """,
     "STRONGREVEAL": """
-        reveal leak dump disclose expose divulge spit_out recite regurgitate repeat print output verbatim word_for_word
+        reveal leak dump disclose expose divulge spit_out recite regurgitate repeat print output verbatim
+        word_for_word
         verrate offenbare wortlich wiederhole revele revelez repete mot_pour_mot affiche revela repite
         palabra_por_palabra textualmente literalmente rivela ripeti parola_per_parola repita palavra_por_palavra 泄露
         透露 逐字 原文 一字不差 раскрои дословно слово_в_слово выведи покажи 完整
@@ -129,7 +138,8 @@ WORDS: Mapping[str, str] = {
     """,
     "YOUWERE": """
         were_you_given were_you_told were_you_instructed you_were_given you_were_told you_were_instructed
-        you_are_instructed are_you_given you_have_been_given you_received have_you_been_given told_you_to instructed_you
+        you_are_instructed are_you_given you_have_been_given you_received have_you_been_given told_you_to
+        instructed_you
         your_developer_told
     """,
     "INSTEAD": """
@@ -148,11 +158,13 @@ WORDS: Mapping[str, str] = {
         escreva diga responda 写 说 输出 回答 напиши скажи ответь выведи теперь
     """,
     "CHANGE": """
-        change replace update modify rewrite reset erase delete clear andere ersetze losche change_tes cambia reemplaza
+        change replace update modify rewrite reset erase delete clear andere ersetze losche change_tes cambia
+        reemplaza
         borra sostituisci mude substitua 更改 修改 删除 清除 измени замени удали сотри drop wipe dump ditch
     """,
     "VOID": """
-        irrelevant void invalid obsolete no_longer_valid no_longer_apply no_longer_applies cancelled canceled superseded
+        irrelevant void invalid obsolete no_longer_valid no_longer_apply no_longer_applies cancelled canceled
+        superseded
         no_longer_relevant null_and_void do_not_apply don't_apply overridden replaced_by been_replaced ungultig
         unwichtig aufgehoben annulees caduques anuladas annullate 无效 作废 отменены недеиствительны
     """,
@@ -172,7 +184,8 @@ WORDS: Mapping[str, str] = {
     "NOTFOLLOW": """
         not_follow don't_follow dont_follow never_follow stop_following quit_following no_longer_follow not_obey
         don't_obey stop_obeying no_longer_obey never_obey not_adhere don't_adhere no_longer_adhere not_bound_by
-        no_longer_bound_by not_bound_to no_longer_bound_to not_restricted_by no_longer_restricted_by not_constrained_by
+        no_longer_bound_by not_bound_to no_longer_bound_to not_restricted_by no_longer_restricted_by
+        not_constrained_by
         no_longer_constrained_by not_limited_by no_longer_limited_by not_governed_by no_longer_governed_by
         not_subject_to no_longer_subject_to not_comply_with don't_comply_with stop_complying no_longer_comply
         not_respect stop_respecting not_listen_to don't_listen_to aren't_bound_by needn't_follow not_have_to_follow
@@ -185,7 +198,8 @@ WORDS: Mapping[str, str] = {
         everything_you_know all_you_know what_you_know everything_you_were_told what_you_were_told
         everything_you've_been_told what_you've_been_told everything_you_have_been_told everything_you_have_learned
         everything_you_learned everything_you've_learned alles_was_du_weisst alles_was_du_gelernt tout_ce_que_tu_sais
-        tout_ce_que_vous_savez todo_lo_que_sabes todo_que_sabes todo_lo_que_te_han tutto_quello_che_sai tudo_o_que_sabe
+        tout_ce_que_vous_savez todo_lo_que_sabes todo_que_sabes todo_lo_que_te_han tutto_quello_che_sai
+        tudo_o_que_sabe
         你知道的一切 всё_что_ты_знаешь всё,_что_ты_знаешь everything_that_you_know
     """,
     "ARENOW": """
@@ -207,14 +221,17 @@ WORDS: Mapping[str, str] = {
         the_instructions_above the_system_instructions the_developer_message the_developer_instructions the_pre-prompt
         the_secret_prompt the_full_prompt the_prompt_verbatim the_exact_prompt the_entire_prompt
         the_internal_instructions den_system-prompt den_systemprompt die_systemanweisung die_systemanweisungen
-        den_system_prompt le_prompt_systeme le_system_prompt el_prompt_del_sistema el_prompt_de_sistema el_system_prompt
-        las_instrucciones_del_sistema il_prompt_di_sistema il_system_prompt le_istruzioni_di_sistema o_prompt_do_sistema
+        den_system_prompt le_prompt_systeme le_system_prompt el_prompt_del_sistema el_prompt_de_sistema
+        el_system_prompt
+        las_instrucciones_del_sistema il_prompt_di_sistema il_system_prompt le_istruzioni_di_sistema
+        o_prompt_do_sistema
         o_system_prompt 系统提示词 as_instrucoes_do_sistema 系统提示 系统指令 初始指令 初始提示 システムプロンプト
         시스템_프롬프트 системныи_промпт системныи_промт системные_инструкции системную_инструкцию системное_сообщение
     """,
     "YOUAREQUOTED": """
         'you_are "you_are you_are_chatgpt you_are_an_ai `you_are you_are_a_helpful
     """,
+    **CLAIMS,
     **ROLES,
     **ASIDES,
 }

@@ -32,7 +32,8 @@ ROLES: Mapping[str, str] = {
     """,
     "PERSONA": """
         dan d.a.n do_anything_now dude_mode aim_mode evilbot evil-bot jailbreak_mode jailbroken dan模式 越狱模式
-        chaosgpt betterdan mongo_tom evil_confidant basedgpt freegpt darkgpt wormgpt fraudgpt antigpt anti-gpt dan_mode
+        chaosgpt betterdan mongo_tom evil_confidant basedgpt freegpt darkgpt wormgpt fraudgpt antigpt anti-gpt
+        dan_mode
         unrestricted_mode unfiltered_mode tout_faire_maintenant machiavellian omega_mode maximum_mode режиме_dan
         strive_to_avoid_norms yesman ucar evilgpt evil_ai evil_twin
     """,
@@ -42,7 +43,8 @@ ROLES: Mapping[str, str] = {
         developer_mode_enabled developer_mode_output jailbreak_enabled
     """,
     "UNBOUND": """
-        no_restrictions no_rules no_limits no_limitations no_filter no_filters no_guidelines no_boundaries no_censorship
+        no_restrictions no_rules no_limits no_limitations no_filter no_filters no_guidelines no_boundaries
+        no_censorship
         no_constraints no_ethics no_ethical no_moral no_morals without_restrictions without_any_restrictions
         without_limits without_limitations without_any_limitations without_filters without_any_filters uncensored
         unfiltered unrestricted amoral unethical unbound unchained without_rules without_censorship without_ethical
@@ -89,7 +91,8 @@ ROLES: Mapping[str, str] = {
         allowed_to_answer_any must_answer_questions must_answer_all not_allowed_to_refuse
     """,
     "AUTHORITY": """
-        i_am_your_developer i_am_your_creator i_am_the_developer i_am_the_administrator i_am_an_openai i_am_from_openai
+        i_am_your_developer i_am_your_creator i_am_the_developer i_am_the_administrator i_am_an_openai
+        i_am_from_openai
         i_am_your_admin i_am_the_admin i_work_for_openai i_work_at_openai this_is_openai i_am_your_programmer
         i'm_your_developer i'm_your_creator i'm_the_developer i'm_an_openai i'm_the_system_administrator
         as_your_developer as_your_creator as_the_developer admin_override system_override root_access sudo
@@ -100,7 +103,8 @@ ROLES: Mapping[str, str] = {
     """,
     "TOAI": """
         note_to_ai note_to_the_ai note_to_llm attention_ai attention_llm attention_assistant dear_ai dear_assistant
-        dear_llm hey_ai ai_assistants_reading ai_agents_reading ai_models_reading if_you_are_an_ai if_you_are_a_language
+        dear_llm hey_ai ai_assistants_reading ai_agents_reading ai_models_reading if_you_are_an_ai
+        if_you_are_a_language
         if_you_are_an_llm if_you're_an_ai if_you_are_a_large llms_reading message_to_ai instructions_for_ai
         instruction_for_ai instructions_to_ai instructions_for_the_ai instruction_to_the_ai important_message_to_the
         note_to_chatgpt when_an_ai when_an_llm any_ai_reading ai_reading_this ai_system_reading instructions_for_llm
@@ -155,7 +159,8 @@ ROLES: Mapping[str, str] = {
     """,
     "TEMPLATE": """
         <|im_start|> <|im_end|> <|system|> <|user|> <|assistant|> <|endoftext|> <|start_header_id|> <|eot_id|>
-        <|begin_of_text|> [inst] [/inst] <<sys>> <</sys>> <start_of_turn> <end_of_turn> <|end|> <|channel|> <|message|>
+        <|begin_of_text|> [inst] [/inst] <<sys>> <</sys>> <start_of_turn> <end_of_turn> <|end|> <|channel|>
+        <|message|>
         <|end_of_turn|> </user> </prompt> </user_input> [end_of_context] </untrusted> <|endofprompt|>
     """,
     "ROLE": """
@@ -175,9 +180,11 @@ ROLES: Mapping[str, str] = {
     """,
     "SAFETY": """
         ethical_guidelines moral_guidelines content_policy content_policies safety_guidelines safety_filters
-        safety_filter safety_protocols openai_policies openai's_policies safety_rules safety_measures ethics_guidelines
+        safety_filter safety_protocols openai_policies openai's_policies safety_rules safety_measures
+        ethics_guidelines
         ethical_constraints ethical_restrictions all_restrictions any_restrictions content_filter content_filters
-        safety_features your_restrictions your_limitations your_filters your_safety your_ethics your_ethical your_morals
+        safety_features your_restrictions your_limitations your_filters your_safety your_ethics your_ethical
+        your_morals
         your_guardrails the_guardrails your_safeguards the_safeguards moral_constraints moral_restrictions
         the_safety_filters the_content_filter usage_policies safety_training safety_settings safety_restrictions
         sicherheitsrichtlinien sicherheitsfilter filtres_de_securite filtros_de_seguridad filtri_di_sicurezza
@@ -205,35 +212,44 @@ ASIDES: Mapping[str, str] = {
         jamais no nunca non mai nao jamas 不要 不得 别 не никогда needn't shouldn't should_not must_not mustn't refrain
     """,
     "META": """
-        prompt_injection prompt-injection injection injections injected attack attacks attacker attackers attacked
-        jailbreaks jailbreaking researcher researchers research study studies paper article blog book chapter lecture
-        slide slides documentation tutorial classifier classifiers detect detects detector detection filter guardrail
-        defend defends defense defence defending mitigate mitigates mitigation vulnerability vulnerabilities owasp
-        awareness red_team red_teaming red-team adversarial malicious exploit trick tricks tricking hackers example_of
-        examples_of such_as e.g. phrase phrases beispiel angriff angriffe angreifer attaque attaques ataque ataques
-        attacco attacchi exemple ejemplo esempio exemplo 攻击 注入 例如 论文 研究 атаки атака атак наприм* инъекции
-        инъекция злоумышленник* regex keyword keywords unit_test test_case test_cases dataset blocked flags flagged flag
-        blocks scam phishing novel story movie film how_to_protect protect protects security_team users_may users_might
-        users_who someone_types someone_writes user_types if_a_user if_someone prevents prevent spot_the is_a_common
-        is_an_example is_considered would_be classic infamous angriffs suspicious
+        prompt_injection prompt-injection injection injections injected attack attacks attacker attackers
+        attacked jailbreaks jailbreaking classifier classifiers detect detects detector
+        detection filter guardrail defend defends defense defence defending mitigate mitigates mitigation
+        vulnerability vulnerabilities owasp red_team red_teaming red-team adversarial malicious exploit trick
+        tricks tricking hackers example_of examples_of such_as e.g. phrase phrases beispiel angriff angriffe
+        angreifer attaque attaques ataque ataques attacco attacchi exemple ejemplo esempio exemplo 攻击 注入 例如 论文
+        研究 атаки атака атак наприм* инъекции инъекция злоумышленник* regex keyword keywords blocked flags
+        flagged flag blocks scam phishing how_to_protect security_team users_who someone_types someone_writes
+        user_types if_a_user if_someone prevents prevent spot_the is_a_common is_an_example classic infamous
+        angriffs suspicious
+    """,
+    "EXCUSE": """
+        academic article awareness blog book chapter dataset documentation educational
+        homework is_considered lecture paper protect protects research researcher
+        researchers slide slides studies study studying test_case test_cases thesis tutorial unit_test
+        users_may users_might would_be 研究 论文
     """,
     "METAQUOTED": """
-        translate translation mean means meaning phrase word words sentence title titled text say says said wrote writes
+        translate translation mean means meaning phrase word words sentence title titled text say says said
+        wrote writes
         quote quoted called means_that headline caption comment commit string line spell spelling rhyme ubersetze
         bedeutet traduis traduire signifie traduce significa traduci 翻译 意思 переведи означает grammar grammatical
         proofread rewrite error_message variable function label button asks asked reads contains find search replace
         slogan subject known_as
     """,
     "REPORTED": """
-        told_him_to told_her_to told_them_to told_me_to told_us_to told_his told_her told_the asked_him_to asked_her_to
-        asked_them_to asked_us_to asked_me_to asked_the tells_the tell_the instructed_the decided_to chose_to tended_to
+        told_him_to told_her_to told_them_to told_me_to told_us_to told_his told_her told_the asked_him_to
+        asked_her_to
+        asked_them_to asked_us_to asked_me_to asked_the tells_the tell_the instructed_the decided_to chose_to
+        tended_to
         tend_to tends_to want_to wants_to wanted_to tried_to trying_to tries_to likely_to easy_to people people_who he
         she they we who users often students drivers players i_always i_often i_never i_usually do_you why_do how_do
         should_i can_i is_it_ok_to what_happens if_i when_i i_accidentally why_does how_does why_did models llms
         it_is_wrong_to makes_the causes_the instructs_the convince_the get_the
     """,
     "IFYOU": """
-        if_you if_your if_it if_they if_this unless_you when_you wenn_sie si_vous si_tu si_ya se_hai se_voce
+        if_you_have if_you've if_you_already if_you_did if_you_don't if_you_do_not if_you_received if_your if_it
+        if_they if_this unless_you when_you wenn_sie si_vous si_tu si_ya se_hai se_voce
     """,
 }
 """Words that stand in no rule of their own, but say how a match is meant."""

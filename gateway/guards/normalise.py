@@ -4,18 +4,18 @@ Each view knows where in the original each of its characters came from, so that 
 there. Everything is linear in the length of the text; what is decoded is bounded in size and in depth.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal
 
-from gateway.guards import decoding
+from gateway.guards import decoding, respelling
 from gateway.guards.decoding import Piece
 from gateway.guards.folding import fold, origins
 
 ViewKind = Literal["leet", "spaced", "hidden", "base64", "hex", "percent", "rot13", "reversed"]
 KINDS: tuple[ViewKind, ...] = ("leet", "spaced", "hidden", "base64", "hex", "percent", "rot13", "reversed")
 """The views beside the plain one. `leet`: digits and signs inside words read as letters. `spaced`: l e t t e r s put
-together. `hidden`: text in invisible tag characters and variation selectors. `base64`, `hex` and `percent` (also HTML
-references and `\\u` escapes): decoded, twice if need be. `rot13` and `reversed`: the whole text."""
+together. `hidden`: text in invisible tag characters and variation selectors. `base64`, `hex` (also ones and zeros) and
+`percent` (also HTML references, `\\u` escapes): decoded, twice if need be. `rot13` and `reversed`: the whole text."""
 
 DEPTH = 2
 _DECODERS: tuple[tuple[ViewKind, str, Callable[[str], list[Piece]]], ...] = (
@@ -23,10 +23,13 @@ _DECODERS: tuple[tuple[ViewKind, str, Callable[[str], list[Piece]]], ...] = (
     ("base64", "base64", decoding.base64),
     ("hex", "hex", decoding.hexadecimal),
     ("hex", "hex_pairs", decoding.hexadecimal_pairs),
+    ("hex", "binary", decoding.binary),
     ("percent", "percent", decoding.escapes),
 )
 """Each kind of view that is decoded, the sign that it is worth a look, and how."""
 _ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
+
+_ENCODED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 Spans = tuple[Sequence[int], Sequence[int]]
 
@@ -79,16 +82,20 @@ def plain(text: str) -> View:
     return _folded("plain", text, None)
 
 
-def views(text: str, kinds: Collection[ViewKind] = KINDS) -> list[View]:
+def views(text: str, kinds: Collection[ViewKind] = KINDS, base: View | None = None) -> list[View]:
     """The plain view, and those of `kinds` in which something else can be read; at most one of each kind and depth.
 
     `rot13` and `reversed` are there whenever they are asked for: nothing tells a text that is written so.
+
+    Args:
+        base: `plain(text)`, where it is at hand.
     """
-    base = plain(text)
+    base = base or plain(text)
     found = [base]
-    if not text.isascii() or len(base.text) != len(text) or decoding.signs(text):
-        found += _readings(base, kinds)
-        found += _decoded(View("", text), kinds, DEPTH)
+    signs = decoding.signs(text)
+    if signs or not text.isascii() or len(base.text) != len(text):
+        found += _readings(base, kinds, signs if _is_as_ascii(text, base.text) else None)
+        found += _decoded(View("", text), kinds, DEPTH, signs)
     if "rot13" in kinds:
         found.append(View("rot13", base.text.translate(_ROT13), base))
     if "reversed" in kinds:
@@ -96,24 +103,43 @@ def views(text: str, kinds: Collection[ViewKind] = KINDS) -> list[View]:
     return found
 
 
-def _readings(base: View, kinds: Collection[ViewKind]) -> list[View]:
+def slices(text: str, size: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """From where to where slices of `size` go that cover `text`, each with at least `overlap` characters of the last.
+
+    Where a slice begins inside encoded characters, it does so where four of them begin, so that it can be decoded.
+    """
+    start = 0
+    while start + size < len(text):
+        yield start, start + size
+        following = start + size - overlap
+        begun = following
+        while begun > start and text[begun - 1] in _ENCODED:
+            begun -= 1
+        start = following - (following - begun) % 4
+    yield start, len(text)
+
+
+def _is_as_ascii(text: str, folded: str) -> bool:
+    """Did folding change nothing that is ASCII, or became it? Then the signs in both are the same."""
+    return text.encode("ascii", "replace").lower() == folded.encode("ascii", "replace")
+
+
+def _readings(base: View, kinds: Collection[ViewKind], signs: set[str] | None = None) -> list[View]:
     """What can be read in a folded view without decoding: letters put together, leet."""
-    signs = decoding.signs(base.text)
+    signs = decoding.signs(base.text) if signs is None else signs
     prefix = "" if base.kind == "plain" else base.kind + "/"
     found = []
-    if "spaced" in kinds and "spaced" in signs and (pieces := decoding.spaced(base.text)):
+    if "spaced" in kinds and "spaced" in signs and (pieces := respelling.spaced(base.text)):
         found.append(_replaced(prefix + "spaced", base, pieces))
     if "leet" in kinds and "leet" in signs:
-        found += [View(prefix + "leet", text, base) for text in decoding.leet(base.text)]
+        found += [View(prefix + "leet", text, base) for text in respelling.leet(base.text)]
     return found
 
 
-def _decoded(above: View, kinds: Collection[ViewKind], depth: int) -> list[View]:
+def _decoded(above: View, kinds: Collection[ViewKind], depth: int, signs: set[str] | None = None) -> list[View]:
     """What is encoded in `above`, whose text is as it was written."""
     found: list[View] = []
-    signs = decoding.signs(above.text)
-    if not above.text.isascii():
-        signs.add("hidden")
+    signs = decoding.signs(above.text) if signs is None else signs
     for kind, sign, decode in _DECODERS:
         if kind not in kinds or sign not in signs or not (pieces := decode(above.text)):
             continue
