@@ -9,7 +9,6 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config.load import loads
-from gateway.errors import ConfigError
 from gateway.exchange import LOCAL_KEY
 from gateway.ledger import tokens
 from gateway.routing.upstream import Timeouts
@@ -56,11 +55,11 @@ class Provider:
         self.closed += 1
 
 
-def ask(provider: Provider, prompt: object, policies: str = "[pii, secrets]", **fields: object):
+def ask(provider: Provider, prompt: object, policies: str = "[pii, secrets]", translation="chat", **fields: object):
     text = f"""
 model_list:
   - model_name: gpt-4o
-    litellm_params: {{model: openai/gpt-4o, api_key: sk-12345678}}
+    litellm_params: {{model: openai/gpt-4o, api_key: sk-12345678, translation: {translation}}}
 policies: {policies}
 """
     found = loads(text, "config.yaml", {})
@@ -154,6 +153,19 @@ def test_an_echo_shows_the_prompt_as_the_policies_left_it():
     assert text_of(body, stream=False)[0].startswith("Mail <EMAIL_ADDRESS_1>")
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_the_default_pack_judges_where_the_configuration_names_no_policies(stream: bool):
+    provider = Provider(f"Write to amy@corp.example.com, or to <EMAIL_ADDRESS_1>, {EMAIL}.", 3)
+    status, headers, body = ask(provider, f"Mail {EMAIL}", "", stream=stream)
+    assert status == 200
+    assert provider.seen == ["Mail <EMAIL_ADDRESS_1>"]
+    assert headers["x-gateway-guardrails"].startswith("default=mask")
+    assert text_of(body, stream=stream)[0] == f"Write to <EMAIL_ADDRESS_2>, or to {EMAIL}, {EMAIL}."
+    refused = Provider()
+    status, _, body = ask(refused, f"The key is {KEY}", "", stream=stream)
+    assert (status, orjson.loads(body)["error"]["code"], refused.seen) == (400, "policy_blocked", [])
+
+
 def test_without_policies_nothing_is_judged_and_nothing_is_said_to_be():
     provider = Provider()
     _, headers, body = ask(provider, f"Mail {EMAIL}", "[]")
@@ -185,11 +197,39 @@ def test_a_policy_in_shadow_reports_and_changes_nothing(tmp_path: Path):
     assert headers["x-gateway-guardrails"] == "watch=block;shadow"
 
 
-def test_a_setting_that_this_version_does_not_apply_is_a_fault(tmp_path: Path):
-    document = tmp_path / "beside.yaml"
-    document.write_text("policy: beside\nversion: 1\nparallel: true\nguards:\n  - secrets: {}\n")
-    with pytest.raises(ConfigError, match=r"beside.yaml:3: parallel"):
-        ask(Provider(), "x", f"['{document}']")
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_gateways_own_system_message_does_not_come_back_in_an_answer(tmp_path: Path, stream):
+    (tmp_path / "leak.yaml").write_text("policy: leak\nversion: 1\nstages: [output]\nguards: [leak: {}]\n")
+    continued = "Continue the user's text from exactly where it ends. Reply with the continuation only: do not repeat"
+    for translation, reason in (("continuation", "content_filter"), ("chat", "stop")):
+        provider = Provider(f"I was told: {continued} it.", 3)
+        _, _, body = ask(provider, "Hi", f"['{tmp_path}/leak.yaml']", translation, stream=stream)
+        assert text_of(body, stream=stream)[1] == reason
+
+
+class Judging(Provider):
+    """A provider of two models: one answers, the other finds nothing to object to in what it is shown."""
+
+    async def send(self, request: HttpRequest, timeouts: Timeouts, *, stream: bool) -> Provider:
+        await super().send(request, timeouts, stream=stream)
+        judged = self.seen[-1].startswith("You judge one text")
+        self.said = '{"violation": false, "category": null, "score": 0}' if judged else "Fine."
+        return self
+
+
+def test_a_judge_is_judged_by_no_policy(tmp_path: Path):
+    document = tmp_path / "judge.yaml"
+    judge = "{model: gpt-4o, instructions: 'No ponies, no 4111 1111 1111 1111.'}"
+    document.write_text(f"policy: judge\nversion: 1\ntimeout_ms: 5000\nguards: [pii: {{}}, judge: {judge}]\n")
+    provider = Judging()
+    status, headers, body = ask(provider, f"Mail {EMAIL}", f"['{document}']")
+    assert (status, text_of(body, stream=False)) == (200, ("Fine.", "stop"))
+    assert headers["x-gateway-guardrails"] == "judge=mask;hold"
+    asked, sent, answered = provider.seen
+    assert sent == "Mail <EMAIL_ADDRESS_1>"
+    assert CARD in asked
+    assert EMAIL in asked  # a judge sees what guards see: the original
+    assert '"Fine."' in answered
 
 
 def fails(*_: object) -> None:

@@ -1,7 +1,6 @@
 """The configuration as the commands want it: with every fault that any floor finds, before anything is done with it."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +8,6 @@ from gateway.app import default_upstream
 from gateway.config import environment
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError
-from gateway.guards.assemble import assembled
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
 from gateway.routing import guarding
@@ -45,8 +43,7 @@ def servable(config: Path | None) -> Loaded:
     pool = Pool()
     try:
         ports = guarding.ports(default_upstream(), Catalogue(found.settings, found.source), pool)
-        documents = guarding.documents(found.settings, found.source).policies
-        policies = all_of([partial(assembled, document, ports) for document in documents])
+        policies, _ = guarding.policies(found.settings, found.source, ports)
     finally:
         pool.close()
     for policy in policies:

@@ -2,55 +2,29 @@
 
 Each choice is guarded by itself and its placeholders have numbers of their own (after those of the prompts), so what a
 choice becomes hangs on its text alone. Placeholders that the prompts' vault issued are turned back last, after every
-guard.
+guard, in a choice's text and in what the model thought of it. An answer that fails in the middle is judged as if it
+ended there; a provider's own words about the failure are judged as a text of the answer too.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from gateway.errors import UpstreamRejected
 from gateway.guards.asking import Question, ask_all
 from gateway.guards.base import Context, Text
+from gateway.guards.choice import Choice
 from gateway.guards.logprobs import Tokens
+from gateway.guards.pacing import paced
 from gateway.guards.policy import Draw, Policy, Run, begin, by_chance
 from gateway.guards.track import Plan, Track, plan
-from gateway.guards.vault import Restorer, Vault
+from gateway.guards.vault import Vault
 from gateway.guards.verdict import Verdict
 from gateway.guards.window import MAX_HELD
 from gateway.types import Delta
 
 Refuse = Callable[[Verdict], Exception]
 """Makes the error that a caller is answered whose policy says `on_block: {output: error}`."""
-
-
-class _Choice:
-    """One choice, while it comes."""
-
-    __slots__ = ("given", "over", "reasoning", "restorer", "text", "tokens")
-
-    def __init__(self, text: Track, restorer: Restorer | None) -> None:
-        self.text = text
-        self.restorer = restorer
-        self.reasoning: Track | None = None
-        self.tokens: Tokens | None = None
-        self.over = False
-        self.given: list[str] = []
-        """What may leave of an answer that is sent whole."""
-
-    @property
-    def changed(self) -> bool:
-        return self.text.window.changed or (self.restorer is not None and self.restorer.changed)
-
-    def restored(self, text: str, *, final: bool) -> str:
-        """`text` with the prompts' placeholders turned back, as far as they have come."""
-        if self.restorer is None:
-            return text
-        text = self.restorer.feed(text)
-        return text + self.restorer.close() if final or self.blocker is not None else text
-
-    @property
-    def blocker(self) -> Run | None:
-        return self.text.window.blocked or (self.reasoning.window.blocked if self.reasoning is not None else None)
 
 
 class AnswerGuard:
@@ -88,8 +62,10 @@ class AnswerGuard:
         self._whole = whole
         self._ends = ends
         self._refuse = refuse
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, Choice] = {}
         self._blocked: Run | None = None
+        self._said: list[Track] = []
+        """What the provider said of its failure."""
 
     @property
     def blocked(self) -> Verdict | None:
@@ -110,26 +86,45 @@ class AnswerGuard:
         Raises:
             Exception: what `refuse` makes.
         """
+        hurried = self._plan.by_clause and not self._plan.held_for and not self._whole
+        source: AsyncIterator[Delta | None] = paced(deltas, self._due) if hurried else deltas
+        failure: Exception | None = None
         try:
-            async for delta in deltas:
-                given = await self._pass(delta)
+            while not self._stopped():
+                try:
+                    delta = await anext(source)
+                except StopAsyncIteration:
+                    break
+                except Exception as error:  # raised again below, when all has left that may
+                    failure = error
+                    break
+                given = await self._pass(delta) if delta is not None else await self._late()
                 if given is not None:
                     yield given
-                if self._stopped():
-                    break
-            if self._blocked is not None and self._ends == "answer":
-                for index in range(self._expected):
-                    if index not in self._choices or not self._choices[index].over:
-                        yield self._withheld(index, self._blocked, "")
-            else:
-                for index, choice in self._choices.items():
-                    if not choice.over and (given := await self._piece(choice, Delta(index), final=True)):
-                        yield given
+            if failure is None or not self._whole:
+                async for rest in self._ending():
+                    yield rest
+            if failure is not None:
+                failure = await self._told(failure)
+            if self._blocked is None or self._ends == "choice":
                 await self._observe()
+                if failure is not None:
+                    raise failure
         finally:
-            close = getattr(deltas, "aclose", None)
-            if close is not None:
-                await close()
+            for opened in (source, deltas):
+                if isinstance(opened, AsyncGenerator):
+                    await opened.aclose()
+
+    async def _ending(self) -> AsyncIterator[Delta]:
+        """What is left to say when nothing more comes, or something was blocked."""
+        if self._blocked is None or self._ends == "choice":
+            for index, choice in list(self._choices.items()):
+                if not choice.over and (given := await self._piece(choice, Delta(index), final=True)):
+                    yield given
+        if self._blocked is not None and self._ends == "answer":
+            for index in range(self._expected):
+                if index not in self._choices or not self._choices[index].over:
+                    yield self._withheld(index, self._blocked, "")
 
     def _stopped(self) -> bool:
         """Whether nothing more is to come because something was blocked."""
@@ -152,33 +147,49 @@ class AnswerGuard:
             return await self._piece(choice, delta, final=final)
         text = choice.text.feed(delta.text, final=final)
         if choice.restorer is not None:
-            text = choice.restored(text, final=final)
+            text = choice.restored(choice.restorer, text, final=final)
         if choice.text.window.blocked is None and text == delta.text:
             choice.over = final
             return delta
         return self._given(choice, delta, text, final=final)
 
-    async def _piece(self, choice: _Choice, delta: Delta, *, final: bool) -> Delta | None:
+    async def _piece(self, choice: Choice, delta: Delta, *, final: bool) -> Delta | None:
         """What the caller may see of a delta, with all that a delta may hold."""
-        index = delta.index
-        track = choice.text
-        text = await track.judge(delta.text, final=final) if track.waits else track.feed(delta.text, final=final)
-        text = choice.restored(text, final=final)
+        text = await choice.text.take(delta.text, final=final)
         reasoning = ""
         if delta.reasoning and choice.reasoning is None:
-            choice.reasoning = Track(self._plan, f"choices[{index}].reasoning", self._vault.branch())
-        if (thought := choice.reasoning) is not None:
-            give = await thought.judge(delta.reasoning, final=final) if thought.waits else None
-            reasoning = give if give is not None else thought.feed(delta.reasoning, final=final)
+            choice.reasoning = Track(self._plan, f"choices[{delta.index}].reasoning", self._vault.branch())
+            choice.thoughts = self._vault.restorer()
+        if choice.reasoning is not None:
+            reasoning = await choice.reasoning.take(delta.reasoning, final=final)
+        return self._leaving(choice, replace(delta, text=text, reasoning=reasoning), final=final)
+
+    def _leaving(self, choice: Choice, delta: Delta, *, final: bool) -> Delta | None:
+        """What leaves of a delta whose text and reasoning have been judged."""
+        text = choice.restored(choice.restorer, delta.text, final=final)
+        reasoning = choice.restored(choice.thoughts, delta.reasoning, final=final)
         if delta.logprobs and choice.tokens is None:
-            choice.tokens = Tokens(self._plan, f"choices[{index}].logprobs")
+            choice.tokens = Tokens(self._plan, f"choices[{delta.index}].logprobs")
         logprobs = delta.logprobs
         if choice.tokens is not None:
-            left = 0 if self._whole else track.window.left
+            left = 0 if self._whole else choice.text.window.left
             logprobs = choice.tokens.feed(delta.logprobs, left, final=final, changed=choice.changed)
         return self._given(choice, replace(delta, reasoning=reasoning, logprobs=logprobs), text, final=final)
 
-    def _given(self, choice: _Choice, delta: Delta, text: str, *, final: bool) -> Delta | None:
+    def _due(self) -> float | None:
+        """When some choice has held something long enough."""
+        return min((choice.due for choice in self._choices.values() if choice.due is not None), default=None)
+
+    async def _late(self) -> Delta | None:
+        """What the caller may see of what has been held the longest, and too long."""
+        due = self._due()
+        index, choice = next((index, choice) for index, choice in self._choices.items() if choice.due == due)
+        text = await choice.text.late() if choice.text.due == due else ""
+        thought = choice.reasoning
+        reasoning = await thought.late() if thought is not None and thought.due == due else ""
+        return self._leaving(choice, Delta(index, text, reasoning=reasoning), final=False)
+
+    def _given(self, choice: Choice, delta: Delta, text: str, *, final: bool) -> Delta | None:
         """The delta that leaves: `delta` with another text, or the end of a choice that is blocked."""
         blocker = choice.blocker
         choice.over = final or blocker is not None
@@ -206,15 +217,35 @@ class AnswerGuard:
             text = on_block.message
         return Delta(index, text, finish_reason="content_filter")
 
-    def _choice(self, index: int) -> _Choice:
-        return _Choice(Track(self._plan, f"choices[{index}].text", self._vault.branch()), self._vault.restorer())
+    def _choice(self, index: int) -> Choice:
+        return Choice(Track(self._plan, f"choices[{index}].text", self._vault.branch()), self._vault.restorer())
+
+    async def _told(self, failure: Exception) -> Exception:
+        """`failure` as the caller may read it: what its provider says is judged, and no placeholder is turned back."""
+        if not isinstance(failure, UpstreamRejected):
+            return failure  # its words are ours
+        said = {"message": failure.message, "param": failure.param or ""}
+        for name, words in said.items():
+            track = Track(self._plan, f"error.{name}", self._vault.branch())
+            self._said.append(track)
+            said[name] = await track.take(words, final=True)
+            if (blocker := track.window.blocked) is not None:
+                name_of = blocker.policy.name
+                said = {"message": f"The provider refused the request; the policy {name_of} withholds what it said."}
+                break
+        if said == {"message": failure.message, "param": failure.param or ""}:
+            return failure
+        return UpstreamRejected(said["message"], param=said.get("param") or None, status=failure.status)
 
     async def _observe(self) -> None:
         """Ask those guards that only observe, now that the answer is over."""
         observers = self._plan.observers
+        if not observers:
+            return
         tracks = [track for one in self._choices.values() for track in (one.text, one.reasoning) if track is not None]
+        tracks += self._said
         texts = [Text(track.path, track.text) for track in tracks]
-        if not observers or not texts:
+        if not texts:
             return
         questions = [Question(run, guard, texts) for run, guard in observers]
         for question, found in zip(questions, await ask_all(questions, self._plan.context), strict=True):

@@ -1,7 +1,7 @@
 """Asking the guards that are not span guards: side by side, each with a deadline, whatever they do.
 
-A guard that needs whole texts but judges them at once may have a method `find(text, path)`, as a `SpanGuard` has,
-beside its `check`. It is called in place then, for a task and its deadline cost more than most such guards do.
+A guard that judges at once (`gateway.guards.base.AtOnce`) is called in place, for a task and its deadline cost more
+than most such guards do; about a long text it is asked like the others.
 """
 
 import asyncio
@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 from gateway.guards.base import Context, Finding, Guard, Text
 from gateway.guards.policy import Run, is_sound
+from gateway.guards.ports import GuardFailed
 from gateway.guards.verdict import Status
+
+AT_ONCE = 131_072
+"""Characters that are judged in place. More of them are left to the guard's `check`, which may yield to the event loop,
+and to the policy's deadline."""
 
 
 class Answer(NamedTuple):
-    """How it went, what was found, the class of what was raised, and how many seconds it took."""
+    """How it went, what was found, the class of what was raised (or a reason), and how many seconds it took."""
 
     status: Status
     found: list[Finding]
@@ -31,6 +36,17 @@ class Question:
     run: Run
     guard: Guard
     texts: Sequence[Text]
+    number: int = 0
+    """The guard's place among those of its policy that are waited for."""
+
+
+def bound(guard: Guard, context: Context) -> Guard:
+    """The guard as it judges this request: one that can be set `against` confidential texts is set against these."""
+    if context.confidential:
+        against: Callable[[Sequence[str]], Guard] | None = getattr(guard, "against", None)
+        if against is not None:
+            return against(context.confidential)
+    return guard
 
 
 async def ask_all(questions: Sequence[Question], context: Context) -> list[list[Finding] | None]:
@@ -42,7 +58,7 @@ async def ask_all(questions: Sequence[Question], context: Context) -> list[list[
     waited_for: list[int] = []
     for place, question in enumerate(questions):
         find = getattr(question.guard, "find", None)
-        if find is None:
+        if find is None or sum(len(text.value) for text in question.texts) > AT_ONCE:
             waited_for.append(place)
         else:
             answers[place] = _in_place(find, question.texts)
@@ -115,7 +131,8 @@ def _in_place(find: Callable[[str, str], list[Finding]], texts: Sequence[Text]) 
 
 
 def _failed(error: BaseException, seconds: float) -> Answer:
-    return Answer("timeout" if isinstance(error, TimeoutError) else "error", [], type(error).__name__, seconds)
+    reason = error.reason if isinstance(error, GuardFailed) else type(error).__name__
+    return Answer("timeout" if isinstance(error, TimeoutError) else "error", [], reason, seconds)
 
 
 def _answer(found: object, texts: Sequence[Text], seconds: float) -> Answer:

@@ -1,6 +1,6 @@
 """From documents to policies that run: guards built, conditions compiled, placeholders in their form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.config.fields import Strict
 from gateway.errors import ConfigError
@@ -15,15 +15,31 @@ from gateway.guards.ports import Ports
 from gateway.guards.vault import PLAIN, Form, Vault
 
 
+def every(loaded: Sequence[LoadedPolicy], ports: Ports) -> tuple[Policy, ...]:
+    """The policies of some documents, ready for the engine.
+
+    Raises:
+        ConfigError: guards that cannot be had here, those of all documents together, each with its line.
+    """
+    policies: list[Policy] = []
+    faults: list[str] = []
+    for one in loaded:
+        try:
+            policies.append(assembled(one, ports))
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return tuple(policies)
+
+
 def assembled(loaded: LoadedPolicy, ports: Ports) -> Policy:
     """The policy of one document, ready for the engine.
 
     Raises:
-        ConfigError: guards that cannot be had here, each with its line; settings this version does not apply.
+        ConfigError: guards that cannot be had here, each with its line.
     """
     document = loaded.policy
-    if document.parallel:
-        raise ConfigError([loaded.source.fault(("parallel",), "is not applied by this version; leave it out")])
     return Policy(
         name=document.policy,
         version=document.version,
@@ -38,6 +54,8 @@ def assembled(loaded: LoadedPolicy, ports: Ports) -> Policy:
         forms=_forms(document),
         stream=document.stream,
         hold_chars=document.hold.max_chars,
+        hold_seconds=document.hold.max_ms / 1_000,
+        parallel=document.parallel,
     )
 
 
@@ -59,7 +77,12 @@ def example_judge(loaded: LoadedPolicy, ports: Ports) -> Judge:
     guards = build(loaded, ports)
     document = loaded.policy
     policy = Policy(
-        document.policy, document.version, guards, timeout=document.timeout_ms / 1_000, forms=_forms(document)
+        document.policy,
+        document.version,
+        guards,
+        timeout=document.timeout_ms / 1_000,
+        forms=_forms(document),
+        parallel=document.parallel,
     )
 
     async def judge(stage: Stage, text: str) -> Judged:

@@ -4,7 +4,7 @@ A guard returns positions and a decision, never text: what was matched reaches n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Action = Literal["allow", "flag", "hash", "mask", "redact", "block"]
@@ -48,7 +48,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """For whom and for what a text is judged; conditions and remote guards read it."""
+    """For whom and for what a text is judged; conditions and remote guards read it.
+
+    `confidential` are texts the model was told that no answer may repeat: system messages of this one request. They
+    are in no repr, and no guard sends them anywhere.
+    """
 
     stage: Stage
     model: str = ""
@@ -58,10 +62,14 @@ class Context:
     request_id: str = ""
     stream: bool = False
     max_tokens: int = 16
+    confidential: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Guard(Protocol):
-    """Judges texts. A guard that only needs the text itself fills `SpanGuard` instead, which is faster."""
+    """Judges texts. A guard that only needs the text itself fills `SpanGuard` instead, which is faster.
+
+    It may also be `Pure`, `AtOnce` or `Against`.
+    """
 
     @property
     def name(self) -> str:
@@ -78,8 +86,38 @@ class Guard(Protocol):
         ...
 
 
+class Pure(Protocol):
+    """A `Guard` whose findings hang on the one text alone: not on other texts, the request, the time or another's mood.
+    What it finds in a text is remembered while its policies are loaded (`gateway.guards.cache`)."""
+
+    @property
+    def pure(self) -> bool:
+        """True; a guard without this attribute is asked anew each time."""
+        ...
+
+
+class AtOnce(Protocol):
+    """A `Guard` that needs whole texts but judges them in microseconds, without I/O. It is called in place, not waited
+    for, and has no deadline; about a long text its `check` is asked. Without `settled` it is no `SpanGuard`."""
+
+    def find(self, text: str, path: str) -> list[Finding]:
+        """Every finding in `text`; what `check` finds in it."""
+        ...
+
+
+class Against(Protocol):
+    """A `Guard` that can protect texts of one request (`Context.confidential`)."""
+
+    def against(self, texts: Sequence[str]) -> Guard:
+        """This guard as it judges that request. It is not `Pure`: what it finds hangs on the request."""
+        ...
+
+
 class SpanGuard(Protocol):
-    """Judges one text at once, without I/O, in microseconds; its decisions hold at every cut of a stream."""
+    """Judges one text at once, without I/O, in microseconds; its decisions hold at every cut of a stream.
+
+    It may also be a `Judging`.
+    """
 
     @property
     def name(self) -> str:
@@ -102,4 +140,12 @@ class SpanGuard(Protocol):
     def shortest_context(self) -> int:
         """How many characters before an index `find` may look at to decide what starts there (context words, word
         boundaries); the window keeps that much of what has already been sent."""
+        ...
+
+
+class Judging(Protocol):
+    """A `SpanGuard` that does the work of `find` and `settled` in one pass over a stream's window."""
+
+    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
+        """`find(text, path)` and `settled(text)`."""
         ...

@@ -25,12 +25,12 @@ class VerdictCache:
         capacity: how many entries and findings, together, it may hold. An entry without findings weighs one.
     """
 
-    __slots__ = ("_capacity", "_entries", "_key", "_weight", "hits", "misses")
+    __slots__ = ("_capacity", "_entries", "_keyed", "_weight", "hits", "misses")
 
     def __init__(self, capacity: int = 10_000) -> None:
         self._capacity = capacity
         self._entries: OrderedDict[Key, tuple[Finding, ...]] = OrderedDict()
-        self._key = token_bytes(32)
+        self._keyed = blake2b(key=token_bytes(32), digest_size=16)
         self._weight = 0
         self.hits = 0
         self.misses = 0
@@ -43,7 +43,9 @@ class VerdictCache:
 
     def digest(self, text: str) -> bytes:
         """The MAC of a text: keyed BLAKE2b (RFC 7693, §2.9), 16 bytes."""
-        return blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+        mac = self._keyed.copy()  # which is cheaper than to read the key anew
+        mac.update(text.encode("utf-8", "surrogatepass"))
+        return mac.digest()
 
     def get(self, key: Key, path: str) -> list[Finding] | None:
         """What was found in that text, as found at `path`; None when it is not known."""
@@ -53,6 +55,8 @@ class VerdictCache:
             return None
         self.hits += 1
         self._entries.move_to_end(key)
+        if not found:
+            return []
         return [finding if finding.path == path else replace(finding, path=path) for finding in found]
 
     def put(self, key: Key, findings: Sequence[Finding]) -> None:

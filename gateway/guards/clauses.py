@@ -21,9 +21,16 @@ def split(text: str, most: int) -> tuple[list[str], str]:
         if found is not None:
             end = found.end()
         elif len(text) - start >= most:
-            piece = text[start : start + most]
-            end = start + (len(piece) - len(piece.split()[-1]) if len(piece.split()) > 1 else most)
+            end = start + whole_words(text[start : start + most])
         else:
             return clauses, text[start:]
         clauses.append(text[start:end])
         start = end
+
+
+def whole_words(text: str) -> int:
+    """The index after the last white space of `text`, before a word that may go on; all of it when it is one word."""
+    words = text.rsplit(None, 1)
+    if not words or text[-1].isspace():
+        return len(text)
+    return len(text) - len(words[-1]) or len(text)

@@ -65,10 +65,13 @@ class OnBlock(Strict):
 
 
 class Hold(Strict):
-    """How long a stream may be held for a name that is not yet complete."""
+    """How long a stream may be held for a name that is not yet complete: to the end of its clause, but no longer than
+    this. Then what is held, but for a word that has begun, is judged as a clause of its own and leaves."""
 
-    max_chars: int = Field(400, ge=1, le=100_000, description="Characters held at most.")
-    max_ms: int = Field(300, ge=1, le=60_000, description="Milliseconds held at most.")
+    max_chars: int = Field(400, ge=1, le=100_000, description="Characters of an unfinished clause held at most.")
+    max_ms: int = Field(
+        300, ge=1, le=60_000, description="Milliseconds an unfinished clause is held at most, from its first character."
+    )
 
 
 class Example(Strict):
@@ -119,7 +122,14 @@ class Policy(Strict):
         "hold", description="Guards that need the whole answer: hold the stream for them, or only observe it."
     )
     hold: Hold = Field(Hold(), description="How long a stream may be held for an unfinished name.")
-    parallel: bool = Field(False, description="Judge the input beside the call; the answer waits for the verdict.")
+    parallel: bool = Field(
+        False,
+        description=(
+            "Ask the guards of the input that are waited for (services, models, names) beside the call to the "
+            "provider; the answer waits for their verdict and a block cancels the call. A prompt that has been sent "
+            "cannot be rewritten: what such a guard would mask, redact or hash blocks. Means nothing for the output."
+        ),
+    )
     guards: tuple[GuardEntry, ...] = Field(description="Each guard by its name, with its settings.")
     tests: tuple[Example, ...] = Field((), description="Texts and what must come of them; `gateway check` runs them.")
 

@@ -2,15 +2,17 @@
 
 All guards look at the original text, side by side; what they found is merged once. Guards that need the text alone are
 called in place, for they take microseconds; the others run beside each other, and only if no text is blocked already.
+Those of the input may be left to run beside the upstream call as well (`gateway.guards.beside`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 from gateway.guards import merge
-from gateway.guards.asking import Question, ask_all
-from gateway.guards.base import Context, Finding, SpanGuard, Stage, Text
+from gateway.guards.asking import Question, ask_all, bound
+from gateway.guards.base import Context, Finding, Guard, SpanGuard, Stage, Text
+from gateway.guards.beside import Beside, may_wait, too_late
 from gateway.guards.cache import VerdictCache
 from gateway.guards.policy import Draw, OnBlock, Policy, Run, begin, by_chance, is_sound
 from gateway.guards.vault import Form, Vault
@@ -22,17 +24,18 @@ SPANS = -1
 __all__ = ["OnBlock", "Outcome", "Policy", "judge"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of the texts. `texts` are rewritten, in the order given; empty when `blocked`, for nothing may pass.
 
-    `verdicts` has one of each policy that matched, in the order given.
+    `verdicts` has one of each policy that matched, in the order given. `beside` are guards that have not been asked yet
+    and may be asked while the texts are on their way; None when there are none.
     """
 
     texts: tuple[Text, ...]
     verdicts: tuple[Verdict, ...]
     blocked: Verdict | None = None
     changed: bool = False
+    beside: Beside | None = None
 
 
 async def judge(
@@ -43,31 +46,35 @@ async def judge(
     vault: Vault | None = None,
     cache: VerdictCache | None = None,
     draw: Draw = by_chance,
+    beside: bool = False,
 ) -> Outcome:
     """Judge `texts`, whose paths differ, and rewrite them as the enforced policies say.
 
     Args:
         vault: the request's; on input its placeholders are numbered through all texts, on output each text has its own
             numbers after those of the input (`Vault.branch`).
-        cache: findings of texts seen before. Of the guards that are waited for, only those are remembered that say of
-            themselves, by an attribute `pure` that is True, that what they find hangs on the one text alone.
+        cache: findings of texts seen before, of all span guards and of others that are `gateway.guards.base.Pure`.
         draw: decides which requests a policy with a `sample` looks at.
+        beside: leave those guards for later that may be asked beside the call (`Outcome.beside`); the caller holds the
+            answer until they have judged.
     """
     runs = begin(policies, context, draw)
     memory = _Memory(cache, context.stage, texts) if cache is not None and runs else None
-    waited_for = False
+    later: Beside | None = None
+    waiting = blocked = False
     for run in runs:
         if run.live:
-            waited_for = waited_for or bool(run.policy.asked)
+            waiting = waiting or bool(run.policy.asked)
             if run.policy.spans:
                 _spans(run, texts, memory)
-    if waited_for:
-        await _others(runs, texts, context, memory)
+        blocked = blocked or run.blocks
+    if waiting:
+        later = await _others(runs, texts, context, memory, blocked=blocked, beside=beside)
     verdicts = tuple([run.verdict(context.stage) for run in runs])
     for verdict in verdicts:
         if verdict.enforced and verdict.decision == "block":
             return Outcome((), verdicts, verdict)
-    return _rewritten(runs, texts, context, vault, verdicts)
+    return _rewritten(runs, texts, context, vault, verdicts, later)
 
 
 class _Memory:
@@ -81,6 +88,7 @@ class _Memory:
         self._digests = {text.path: cache.digest(text.value) for text in texts}
 
     def get(self, policy: Policy, guard: int, path: str) -> list[Finding] | None:
+        """What is remembered of a text of these; None for nothing."""
         return self._cache.get((policy.name, policy.version, self._stage, guard, self._digests[path]), path)
 
     def put(self, policy: Policy, guard: int, path: str, found: Sequence[Finding]) -> None:
@@ -120,44 +128,79 @@ def _found(run: Run, guards: Sequence[SpanGuard], text: Text) -> list[Finding]:
     return everything
 
 
-async def _others(runs: Sequence[Run], texts: Sequence[Text], context: Context, memory: _Memory | None) -> None:
-    """Ask the guards that are waited for, but for what is remembered; none of them when a text is blocked already."""
-    blocked = any(run.blocks for run in runs)
-    questions: list[tuple[int, Question]] = []
+async def _others(
+    runs: Sequence[Run],
+    texts: Sequence[Text],
+    context: Context,
+    memory: _Memory | None,
+    *,
+    blocked: bool,
+    beside: bool,
+) -> Beside | None:
+    """Ask the guards that are waited for, but for what is remembered; none of them when a text is blocked already.
+
+    Those that may be asked beside the call are given back instead, if `beside` says so and no text is blocked.
+    """
+    now: list[Question] = []
+    later: list[Question] = []
     for run in runs:
         if run.status == "skipped" or not run.policy.asked:
             continue
         if blocked:
             run.fail("skipped")
             continue
-        begun = len(questions)
-        for number, guard in enumerate(run.policy.asked):
-            unknown = list(texts)
-            if memory is not None and getattr(guard, "pure", False) is True:
-                unknown = _recalled(run, number, texts, memory)
-            if unknown:
-                questions.append((number, Question(run, guard, unknown)))
-        run.cached = len(questions) == begun and not run.policy.spans
-    answers = await ask_all([question for _, question in questions], context)
-    for (number, question), found in zip(questions, answers, strict=True):
-        if found is None:
-            continue
-        question.run.found += found
-        if memory is not None and getattr(question.guard, "pure", False) is True:
-            for text in question.texts:
-                here = [finding for finding in found if finding.path == text.path]
-                memory.put(question.run.policy, number, text.path, here)
+        questions = _questions(run, texts, context, memory)
+        run.cached = not questions and not run.policy.spans
+        for question in questions:
+            waits = beside and may_wait(run.policy, question.guard, context)
+            (later if waits else now).append(question)
+    if now:
+        for question, found in zip(now, await ask_all(now, context), strict=True):
+            if found is not None:
+                _note(question, found, context, memory)
+    if not later:
+        return None
+    if any(run.blocks for run in runs):
+        for question in later:
+            question.run.fail("skipped")
+        return None
+    return Beside(runs, later, context, lambda question, found: _note(question, found, context, memory))
 
 
-def _recalled(run: Run, number: int, texts: Sequence[Text], memory: _Memory) -> list[Text]:
+def _questions(run: Run, texts: Sequence[Text], context: Context, memory: _Memory | None) -> list[Question]:
+    """Whom to ask for one policy about what is not remembered."""
+    questions: list[Question] = []
+    for number, guard in enumerate(run.policy.asked):
+        guard = bound(guard, context)
+        unknown: Sequence[Text] = texts
+        if memory is not None and getattr(guard, "pure", False) is True:
+            unknown = _recalled(run, number, guard, texts, context, memory)
+        if unknown:
+            questions.append(Question(run, guard, unknown, number))
+    return questions
+
+
+def _note(question: Question, found: list[Finding], context: Context, memory: _Memory | None) -> None:
+    """Take what a guard found into its policy's record, and remember it."""
+    run, guard = question.run, question.guard
+    run.found += too_late(found) if may_wait(run.policy, guard, context) else found
+    if memory is not None and getattr(guard, "pure", False) is True:
+        for text in question.texts:
+            here = [finding for finding in found if finding.path == text.path]
+            memory.put(run.policy, question.number, text.path, here)
+
+
+def _recalled(
+    run: Run, number: int, guard: Guard, texts: Sequence[Text], context: Context, memory: _Memory
+) -> list[Text]:
     """The texts about which nothing is remembered; what is remembered of the others goes into the record."""
     unknown: list[Text] = []
     for text in texts:
         found = memory.get(run.policy, number, text.path)
         if found is None:
             unknown.append(text)
-        else:
-            run.found += found
+        elif found:
+            run.found += too_late(found) if may_wait(run.policy, guard, context) else found
     return unknown
 
 
@@ -167,6 +210,7 @@ def _rewritten(
     context: Context,
     vault: Vault | None,
     verdicts: tuple[Verdict, ...],
+    later: Beside | None,
 ) -> Outcome:
     """The texts after what the enforced policies found in them."""
     by_path: dict[str, list[tuple[Finding, Form]]] = {}
@@ -176,7 +220,7 @@ def _rewritten(
                 if finding.action in merge.CHANGES:
                     by_path.setdefault(finding.path, []).append((finding, run.policy.form(finding.guard)))
     if not by_path:
-        return Outcome(tuple(texts), verdicts)
+        return Outcome(tuple(texts), verdicts, beside=later)
     vault = vault if vault is not None else Vault()
     if context.stage == "input":
         vault.avoid([text.value for text in texts])
@@ -187,4 +231,4 @@ def _rewritten(
             into = vault if context.stage == "input" else vault.branch()
             text = Text(text.path, merge.apply(text.value, merge.edits(here, len(text.value)), into))
         rewritten.append(text)
-    return Outcome(tuple(rewritten), verdicts, changed=True)
+    return Outcome(tuple(rewritten), verdicts, changed=True, beside=later)

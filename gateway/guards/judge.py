@@ -3,26 +3,32 @@
 The text stands in the prompt as a JSON string between two lines that carry a random word, so that nothing in it can end
 it; the answer must be one JSON object and nothing else. An answer of any other form is an error of the guard, never a
 pass.
+
+A judge has a budget of its own: calls per minute, calls at one time, characters of a text. What is over it is an error
+of the guard with the reason `budget`, and the policy's `on_error` says what follows. No policy judges what a judge is
+asked or answers: its calls do not pass the steps of the walk.
 """
 
 import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from gateway.config.fields import Strict
 from gateway.guards.base import Context, Finding, Scope, Text
-from gateway.guards.ports import Ask, GuardFailed, Ports
+from gateway.guards.budget import Budget, OverBudget
+from gateway.guards.ports import Ask, GuardFailed, Note, Ports, unnoted
 from gateway.guards.remote import together
 from gateway.guards.reported import Plain
 from gateway.wire import json
 
 CATEGORY = "judge"
 SIDE_BY_SIDE = 4
-"""Texts judged at one time."""
+"""Texts of one request judged at one time."""
 MAX_ANSWER = 4_096
 """Characters of an answer."""
 
@@ -68,15 +74,23 @@ class JudgeConfig(Strict):
     max_chars: int = Field(
         20_000, ge=1, le=1_000_000, description="Characters of a text; a longer one is an error, not a pass."
     )
+    max_calls_per_minute: int | None = Field(
+        None, ge=1, description="Calls in any minute, of one process; one more is an error. No bound when left out."
+    )
+    max_parallel: int = Field(
+        64, ge=1, le=10_000, description="Calls at one time, of one process; one more is an error, and does not wait."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeGuard:
-    """Asks a model about each text by itself."""
+    """Asks a model about each text by itself. `budget.spent` counts what that takes."""
 
     config: JudgeConfig
     seconds: float
     ask: Ask = field(repr=False)
+    budget: Budget
+    note: Note = field(default=unnoted, repr=False)
     name: str = "judge"
     scope: Scope = "whole"
 
@@ -84,21 +98,41 @@ class JudgeGuard:
         """One finding, about the whole text, for each text that breaks the rule.
 
         Raises:
-            GuardFailed: a text is too long, or the model's answer is not the object asked for.
+            OverBudget: a text is too long, or as many calls have been made as may.
+            GuardFailed: the model's answer is not the object asked for.
             TimeoutError: the policy's time is over. What asking raises is raised.
         """
         told = [text for text in texts if text.value.strip()]
         if any(len(text.value) > self.config.max_chars for text in told):
-            raise GuardFailed(f"a text is longer than {self.config.max_chars} characters")
-        places = asyncio.Semaphore(SIDE_BY_SIDE)
+            raise OverBudget(f"a text is longer than {self.config.max_chars} characters")
+        places = asyncio.Semaphore(min(SIDE_BY_SIDE, self.config.max_parallel))
 
         async def judged(text: Text) -> Finding | None:
             async with places:
-                return self._finding(text, await self.ask(self.config.model, self._prompt(text, context)))
+                return self._finding(text, await self._asked(self._prompt(text, context)))
 
         async with asyncio.timeout(self.seconds):
             found = await together(map(judged, told))
         return [finding for finding in found if finding]
+
+    async def _asked(self, prompt: str) -> str:
+        """What the model says, paid from the budget and told in the log."""
+        told, spent = self.budget.exhausted, self.budget.spent
+        try:
+            with self.budget.call(len(prompt)):
+                began, received = perf_counter(), 0
+                try:
+                    answer = await self.ask(self.config.model, prompt)
+                    received = len(answer)
+                    return answer
+                finally:  # a call that failed may have been worked for as well
+                    spent.received += received
+                    taken = {"sent": len(prompt), "received": received, "seconds": round(perf_counter() - began, 6)}
+                    self.note("judge_call", {"model": self.config.model, **taken})
+        except OverBudget:
+            if not told:  # once, not for every request there is no call for
+                self.note("judge_over_budget", {"model": self.config.model, "calls": spent.calls})
+            raise
 
     def _prompt(self, text: Text, context: Context) -> str:
         return _PROMPT.format(
@@ -151,4 +185,5 @@ def build(config: JudgeConfig, ports: Ports) -> JudgeGuard:
     """
     if ports.ask is None:
         raise ValueError("needs a way to ask a model, which is not to be had here")
-    return JudgeGuard(config, ports.seconds, ports.ask)
+    budget = Budget(config.max_calls_per_minute, config.max_parallel)
+    return JudgeGuard(config, ports.seconds, ports.ask, budget, ports.note)

@@ -2,6 +2,9 @@
 
 The answer is compared with each protected text by runs of words: what is counted is the share of the protected text's
 runs that the answer holds, in any order, as it looks, backwards or encoded. It needs the whole answer.
+
+Protected are the texts of its settings, and those of one request that a `Context` names `confidential`: the gateway's
+own system message, and the system messages a client sent.
 """
 
 import re
@@ -47,9 +50,11 @@ class LeakGuard:
     def against(self, texts: Iterable[str]) -> "LeakGuard":
         """This guard, which also protects `texts`: the system messages of one request, say.
 
-        What it finds then hangs on the request, so that it must not be remembered for others.
+        A text of fewer words than a run has is left out: whoever wrote it may not have meant it for a mark, and an
+        answer may hold it by chance. What is found hangs on the request, so that it must not be remembered for others.
         """
-        more = tuple(runs for runs in (_runs(text, self.config.words) for text in texts) if runs)
+        words = self.config.words
+        more = tuple(runs for runs in (_runs(text, words) for text in texts) if runs and len(next(iter(runs))) == words)
         return replace(self, protected=self.protected + more, pure=False)
 
     async def check(self, texts: Sequence[Text], context: Context) -> list[Finding]:

@@ -61,8 +61,18 @@ class Tokens:
         return tuple(given) or None
 
     def _finds_in(self, tokens: Sequence[TokenLogprob]) -> bool:
-        """Whether a guard would change an alternative; a guard that fails is taken to."""
-        text = "\n".join(alternative for token in tokens for alternative, _ in token.top)
+        """Whether a guard would change an alternative, or a name that is not the token's bytes; a guard that fails is
+        taken to."""
+        text = "\n".join(
+            [
+                *(alternative for token in tokens for alternative, _ in token.top),
+                *(
+                    one.token
+                    for one in tokens
+                    if one.raw is not None and one.raw != one.token.encode("utf-8", "replace")
+                ),
+            ]
+        )
         if not text:
             return False
         for run in self._runs:

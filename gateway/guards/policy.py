@@ -40,7 +40,8 @@ class Policy:
     `timeout` is in seconds, for each guard that is waited for. `on_error` None means `block` when enforcing and `allow`
     in shadow. `forms` says by guard name how its placeholders look, where not as `<{entity}_{n}>`. `stream` says if an
     answer that streams waits for guards that need all of it; `hold_chars` is how many characters of an unfinished
-    clause are held for guards that judge clauses.
+    clause are held for guards that judge clauses, and `hold_seconds` how long a stream may be held for one. `parallel`
+    lets guards of the input that are waited for be asked beside the upstream call (`gateway.guards.beside`).
     """
 
     name: str
@@ -56,14 +57,19 @@ class Policy:
     forms: Mapping[str, Form] = field(default_factory=lambda: MappingProxyType({}))
     stream: Literal["hold", "observe"] = "hold"
     hold_chars: int = 400
+    hold_seconds: float = 0.3
+    parallel: bool = False
     spans: tuple[SpanGuard, ...] = field(init=False)
     """The guards that judge at once."""
     asked: tuple[Guard, ...] = field(init=False)
     """The guards that are waited for."""
+    context: int = field(init=False)
+    """How many characters before an index the span guards look at (`SpanGuard.shortest_context`)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spans", tuple(guard for guard in self.guards if is_span(guard)))
         object.__setattr__(self, "asked", tuple(guard for guard in self.guards if not is_span(guard)))
+        object.__setattr__(self, "context", max((guard.shortest_context() for guard in self.spans), default=0))
 
     @property
     def enforced(self) -> bool:
@@ -112,12 +118,14 @@ class Run:
     @property
     def decision(self) -> Action:
         """What the policy says of the text."""
+        if self.status == "ok" and not self.found:
+            return "allow"
         return "block" if self.failed and self.policy.fail_mode == "block" else gravest(self.found)
 
     @property
     def blocks(self) -> bool:
         """Whether the text must not pass."""
-        return self.policy.enforced and self.decision == "block"
+        return self.decision == "block" and self.policy.enforced
 
     def verdict(self, stage: Stage) -> Verdict:
         """The judgement, finished."""

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from gateway.types import HttpRequest
 
@@ -20,8 +20,21 @@ Ask = Callable[[str, str], Awaitable[str]]
 """Asks a model, by its alias here, with a prompt; gives the text of its answer."""
 
 
+Note = Callable[[str, Mapping[str, str | int | float]], None]
+"""Writes one event to the log: its name, and attributes that never hold text."""
+
+
+def unnoted(_event: str, _attributes: Mapping[str, str | int | float]) -> None:
+    """Writes nothing."""
+
+
 class GuardFailed(Exception):
-    """A guard could not judge: what it asked gave no usable answer. The message never holds judged text."""
+    """A guard could not judge: what it asked gave no usable answer. The message never holds judged text.
+
+    `reason` is what verdicts tell.
+    """
+
+    reason: ClassVar[str] = "GuardFailed"
 
 
 class Pool:
@@ -70,7 +83,7 @@ class Ports:
     """What a guard may need when it is built. `seconds` is its policy's `timeout_ms`.
 
     A port that is None is not to be had here: guards that need it cannot be built, which is a fault of the document.
-    `count` gives the number of tokens of any text, `clock` the seconds since the epoch.
+    `count` gives the number of tokens of any text, `clock` the seconds since the epoch; `note` writes to the log.
     """
 
     call: Caller | None = field(default=None, repr=False)
@@ -79,3 +92,4 @@ class Ports:
     count: Callable[[str], int] | None = field(default=None, repr=False)
     seconds: float = 0.2
     clock: Callable[[], float] = field(default=time.time, repr=False)
+    note: Note = field(default=unnoted, repr=False)

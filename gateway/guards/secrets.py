@@ -33,6 +33,9 @@ _LOOK_BACK = 4
 _WORD_START = re.compile(r"(?<![A-Za-z0-9_+/-])[A-Za-z0-9_+/~]")
 _ESCAPED = re.compile(r"\\[nrt]|%[0-9A-Fa-f]{2}")
 
+Span = tuple[int, int, int]
+"""Start and end of a secret, and the index of its rule."""
+
 
 class Reaction(Strict):
     """What is done about secrets of a rule or a category, and how sure a rule must be for that."""
@@ -84,19 +87,32 @@ class SecretsGuard:
     entropy: float
     allowed: frozenset[str] = field(repr=False)
     name: str = NAME
+    reach: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", _reach(self.rules))
 
     def find(self, text: str, path: str) -> list[Finding]:
         """Every secret in `text`; one secret may be found by several rules."""
-        found, _ = self._scan(text)
+        return self._findings(self._scan(text)[0], path)
+
+    def settled(self, text: str) -> int:
+        """Where the first secret begins that what follows `text` could complete, prolong or refute."""
+        return self._held(text, *self._scan(text))
+
+    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
+        """`find(text, path)` and `settled(text)` at once, for the price of one of them."""
+        found, hold = self._scan(text)
+        return self._findings(found, path), self._held(text, found, hold)
+
+    def _findings(self, found: set[Span], path: str) -> list[Finding]:
         findings = []
         for start, end, index in sorted(found):
             rule, action = self.rules[index]
             findings.append(Finding(NAME, rule.id, NAME, action, path, start, end, rule.score))
         return findings
 
-    def settled(self, text: str) -> int:
-        """Where the first secret begins that what follows `text` could complete, prolong or refute."""
-        found, hold = self._scan(text)
+    def _held(self, text: str, found: set[Span], hold: int) -> int:
         hold = min(hold, self.starts.unfinished(text, _may_start))
         for start, end, _ in sorted(found, reverse=True):
             if start < hold < end:
@@ -105,15 +121,11 @@ class SecretsGuard:
 
     def shortest_context(self) -> int:
         """A keyword with what may stand between it and its secret."""
-        reach = 0
-        for rule, _ in self.rules:
-            gap = NEAR if rule.place == "near" else max(shape.lead for shape in rule.shapes)
-            reach = max(reach, gap + (max(map(len, rule.keywords)) if rule.place != "at" else 0))
-        return reach + _LOOK_BACK
+        return self.reach
 
-    def _scan(self, text: str) -> tuple[set[tuple[int, int, int]], int]:
-        """Findings as (start, end, index of the rule), and the first start of what is undecided."""
-        found: set[tuple[int, int, int]] = set()
+    def _scan(self, text: str) -> tuple[set[Span], int]:
+        """What is found, and the first start of what is undecided."""
+        found: set[Span] = set()
         hold = len(text)
         looked: dict[int, tuple[int, int]] = {}
         for keyword, start, end in self.gate.hits(lowered(text)):
@@ -127,6 +139,14 @@ class SecretsGuard:
 
     def _is_secret(self, rule: Rule, value: str) -> bool:
         return value not in self.allowed and rule.holds(value, self.entropy)
+
+
+def _reach(rules: tuple[tuple[Rule, Action], ...]) -> int:
+    reach = 0
+    for rule, _ in rules:
+        gap = NEAR if rule.place == "near" else max(shape.lead for shape in rule.shapes)
+        reach = max(reach, gap + (max(map(len, rule.keywords)) if rule.place != "at" else 0))
+    return reach + _LOOK_BACK
 
 
 def _scans(asked: Asked, text: str, start: int, end: int, looked: dict[int, tuple[int, int]]) -> Iterator[Scan]:
@@ -173,6 +193,9 @@ def _inside_run(endless: tuple[re.Pattern[str], ...], text: str, at: int) -> boo
 
 
 def _after_escape(text: str, at: int) -> bool:
+    before = text[max(0, at - 3) : at]
+    if "\\" not in before and "%" not in before:  # nearly always, and much cheaper than to match
+        return False
     return any(_ESCAPED.fullmatch(text, max(0, at - size), at) is not None for size in (2, 3))
 
 

@@ -17,9 +17,10 @@ GRAVITY: dict[Status, int] = {"ok": 0, "skipped": 1, "timeout": 2, "error": 3}
 """Of several things that happened to one policy, the one that is told."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
-    """One policy's decision about one stage.
+    """One policy's decision about one stage. Nobody changes one; it is not frozen because each request makes several,
+    and to make a frozen one of so many fields takes as long as to look a text up.
 
     `decision` is the gravest action of its findings, or `block` when it could not be judged and `fail_mode` says so.
     `enforced` is False for a policy in shadow: nothing was done about the decision. `duration` is in seconds. `cached`

@@ -55,7 +55,7 @@ class Window:
     ) -> None:
         self._runs = runs
         self._readers = readers(runs)
-        self._context = max((reader.guard.shortest_context() for reader in self._readers), default=0)
+        self._context = max([run.policy.context for run in runs], default=0)
         self._observing = observing
         self._max_held = max_held
         self._vault = vault
@@ -97,9 +97,14 @@ class Window:
         self._buffer += text
         return self._timed() + self._bounded()
 
-    def close(self) -> str:
-        """The rest of the text, after its end has come."""
-        return "" if self.blocked is not None else self._timed(closing=True)
+    def close(self, text: str = "") -> str:
+        """The rest of the text, after its end has come with `text`."""
+        given = ""
+        if len(self._buffer) - self._sent + len(text) >= self._max_held:
+            given = self.feed(text)
+        else:
+            self._buffer += text
+        return given if self.blocked is not None else given + self._timed(closing=True)
 
     def block(self, run: Run) -> None:
         """Stop the text for a reason found elsewhere; what is held is dropped."""

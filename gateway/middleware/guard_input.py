@@ -10,13 +10,14 @@ from gateway import exchange as exchanges
 from gateway.errors import GatewayError, GuardrailUnavailable, PolicyBlocked, UnsupportedParameter
 from gateway.exchange import Exchange
 from gateway.guards.base import Context, Stage, Text
+from gateway.guards.beside import Beside
 from gateway.guards.cache import VerdictCache
 from gateway.guards.engine import judge
 from gateway.guards.matching import draw
 from gateway.guards.policy import Policy
 from gateway.guards.vault import Vault
 from gateway.guards.verdict import Verdict, gravest
-from gateway.types import CompletionRequest, Prompt
+from gateway.types import CompletionRequest, Delta, Prompt
 
 VAULT_KEY = "gateway.vault"
 """Where a scope carries the request's vault, from its prompts to its answer."""
@@ -52,17 +53,25 @@ class GuardInputMiddleware:
             await self.app(scope, receive, send)
             return
         exchange = exchanges.of(scope)
+        beside: Beside | None = None
         try:
             if exchange.request is not None:
                 scope[VAULT_KEY] = vault = Vault()
-                await self._judge(exchange, exchange.request, vault)
+                beside = await self._judge(exchange, exchange.request, vault)
             await self.app(scope, receive, send)
         finally:
+            if beside is not None:
+                beside.close()
             if self.counts is not None:
                 for judgement in exchange.judgements():
                     self.counts[judgement.policy][judgement.decision] += 1
 
-    async def _judge(self, exchange: Exchange, request: CompletionRequest, vault: Vault) -> None:
+    async def _judge(self, exchange: Exchange, request: CompletionRequest, vault: Vault) -> Beside | None:
+        """Judge the prompts; what is given back judges on beside the call, which nobody is answered from until then.
+
+        Raises:
+            GatewayError: the refusal of a policy.
+        """
         texts = texts_of(request, self._readable)
         outcome = await judge(
             self.policies,
@@ -71,15 +80,39 @@ class GuardInputMiddleware:
             vault=vault,
             cache=self.cache,
             draw=lambda policy: draw(policy.name, exchange.id),
+            beside=not request.echo,  # an echo is written after every filter, and without a call there may be no answer
         )
-        exchange.judges.append(lambda: outcome.verdicts)
+        beside = outcome.beside
+        exchange.judges.append(beside.verdicts if beside is not None else lambda: outcome.verdicts)
         if outcome.blocked is not None:
-            on_block = next(policy.on_block for policy in self.policies if policy.name == outcome.blocked.policy)
-            if on_block.input == "error" or failed(outcome.blocked):
-                raise refusal(outcome.blocked, exchange.id, on_block.message)
-            exchange.withheld = on_block.message
+            exchange.withheld = self._said(outcome.blocked, exchange)
         elif outcome.changed:
             exchange.request = with_texts(request, outcome.texts)
+        if beside is not None:
+            beside.start()
+            # The last filter, after those that judge the answer: what it holds is ready to leave.
+            exchange.filters.append(
+                lambda deltas: beside.held(deltas, lambda verdict: self._withheld(verdict, exchange))
+            )
+        return beside
+
+    def _said(self, blocked: Verdict, exchange: Exchange) -> str:
+        """What every choice says in place of an answer.
+
+        Raises:
+            GatewayError: the policy refuses with an error instead.
+        """
+        on_block = next(policy.on_block for policy in self.policies if policy.name == blocked.policy)
+        if on_block.input == "error" or failed(blocked):
+            raise refusal(blocked, exchange.id, on_block.message)
+        return on_block.message
+
+    def _withheld(self, blocked: Verdict, exchange: Exchange) -> list[Delta]:
+        """`_said` as the answer to a request whose call is under way."""
+        request, said = exchange.request, self._said(blocked, exchange)
+        assert request is not None  # noqa: S101 - a filter is applied to the answer of a request
+        choices = range(len(request.prompts) * request.n)
+        return [Delta(index, said, finish_reason="content_filter") for index in choices]
 
     def _readable(self, model: str, ids: tuple[int, ...]) -> str:
         text = self.decode(model, ids)
@@ -102,6 +135,7 @@ def context_of(exchange: Exchange, request: CompletionRequest, stage: Stage) -> 
         request_id=exchange.id,
         stream=request.stream,
         max_tokens=request.max_tokens,
+        confidential=exchange.confidential if stage == "output" else (),
     )
 
 

@@ -30,7 +30,8 @@ class GuardOutputMiddleware:
         if self.policies and scope["type"] == "http":
             exchange = exchanges.of(scope)
             if exchange.request is not None and exchange.withheld is None:
-                exchange.filters.append(self._filter(exchange, scope.get(VAULT_KEY)))
+                # Before the filters of the steps around this one: they read the answer as it may leave.
+                exchange.filters.insert(0, self._filter(exchange, scope.get(VAULT_KEY)))
         await self.app(scope, receive, send)
 
     def _filter(self, exchange: Exchange, vault: Vault | None) -> Filter:

@@ -9,40 +9,52 @@ from gateway.exchange import Exchange, new_id
 from gateway.guards import assemble, load
 from gateway.guards.load import Policies
 from gateway.guards.policy import Policy
-from gateway.guards.ports import Ask, Caller, Pool, Ports
+from gateway.guards.ports import Ask, Caller, Note, Pool, Ports, unnoted
+from gateway.ledger import tokens
 from gateway.providers.translation import translate
 from gateway.routing import call
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Timeouts, Upstream
+from gateway.telemetry import conventions as names
 from gateway.types import CompletionRequest, HttpRequest
+
+DEFAULT = ("default",)
+"""What is enforced where a configuration does not say: the pack of this name."""
 
 _JUDGE_TOKENS = 512
 
 
+def named(settings: Settings) -> tuple[str, ...]:
+    """The policies in force: those a configuration names, `DEFAULT` where it has no key `policies`, none where that is
+    an empty list."""
+    return DEFAULT if settings.policies is None else settings.policies
+
+
 def documents(settings: Settings, source: Source) -> Policies:
-    """The documents of the policies a configuration names.
+    """The documents of the policies in force, see `named`.
 
     Raises:
         ConfigError: every fault of every document, each with its file and line.
     """
-    names = settings.policies or ()
     folder = source.files[0].parent if source.files else Path()
-    return load.load(names, folder=folder, source=source)
+    return load.load(named(settings), folder=folder, source=source)
 
 
 def policies(settings: Settings, source: Source, ports: Ports) -> tuple[tuple[Policy, ...], tuple[Path, ...]]:
-    """The policies a configuration names, ready for the engine, and the files to watch for changes.
+    """The policies in force, ready for the engine, and the files to watch for changes.
 
     Raises:
-        ConfigError: as `documents` does, and guards that cannot be had here.
+        ConfigError: as `documents` does, and guards that cannot be had here, those of all policies together.
     """
     loaded = documents(settings, source)
-    return tuple(assemble.assembled(policy, ports) for policy in loaded.policies), loaded.files
+    return assemble.every(loaded.policies, ports), loaded.files
 
 
-def ports(upstream: Upstream, catalogue: Catalogue, pool: Pool) -> Ports:
-    """The ports of one configuration."""
-    return Ports(call=_caller(upstream), ask=_asker(upstream, catalogue), pool=pool)
+def ports(upstream: Upstream, catalogue: Catalogue, pool: Pool, note: Note = unnoted) -> Ports:
+    """The ports of one configuration; guards say through `note` what the log should know."""
+    return Ports(
+        call=_caller(upstream), ask=_asker(upstream, catalogue, note), pool=pool, count=tokens.estimate, note=note
+    )
 
 
 def decoder(catalogue: Catalogue) -> Callable[[str, tuple[int, ...]], str | None]:
@@ -66,12 +78,26 @@ def _caller(upstream: Upstream) -> Caller:
     return send
 
 
-def _asker(upstream: Upstream, catalogue: Catalogue) -> Ask:
+def _asker(upstream: Upstream, catalogue: Catalogue, note: Note) -> Ask:
     async def ask(model: str, prompt: str) -> str:
         bound = catalogue.find(model)[0]
         request = CompletionRequest(model, (prompt,), max_tokens=_JUDGE_TOKENS, temperature=0)
         own = Exchange(new_id("judge_"), "POST", "")
         deltas = call.deltas(translate(request, bound.shape), bound, upstream, own, 1)
-        return "".join([delta.text async for delta in deltas])
+        try:
+            return "".join([delta.text async for delta in deltas])
+        finally:
+            note("judge_usage", {names.MODEL: model, **_spent(own)})
 
     return ask
+
+
+def _spent(exchange: Exchange) -> dict[str, int | float]:
+    """What a judge's own calls used and cost in USD."""
+    told: dict[str, int | float] = {}
+    if exchange.usage is not None:
+        told[names.USAGE_INPUT_TOKENS] = exchange.usage.input_tokens
+        told[names.USAGE_OUTPUT_TOKENS] = exchange.usage.output_tokens
+    if exchange.cost is not None and exchange.cost.total is not None:
+        told[names.USAGE_COST] = float(exchange.cost.total)
+    return told

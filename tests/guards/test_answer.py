@@ -7,14 +7,16 @@ from random import Random
 
 import pytest
 
+from gateway.errors import UpstreamRejected
 from gateway.guards.answer import AnswerGuard
 from gateway.guards.base import Context, Finding, Text
+from gateway.guards.clauses import whole_words
 from gateway.guards.policy import OnBlock, Policy
 from gateway.guards.vault import Form, Vault
 from gateway.guards.verdict import Verdict, header
 from gateway.types import Delta, Opening, TokenLogprob, Usage
 from tests.guards import kit
-from tests.guards.kit import OUTPUT, Asked, Digits, Mail, Phrase
+from tests.guards.kit import OUTPUT, Asked, Digits, Key, Mail, Phrase
 
 BACK = Form(restore=True)
 PII = Policy("pii", guards=(Mail(), Digits()))
@@ -233,17 +235,99 @@ def test_what_looked_like_a_placeholder_leaves_before_a_block():
     assert texts(given) == ["Look: <"]
 
 
-def test_a_source_that_fails_fails_and_what_was_held_does_not_leave():
-    source = Source([Delta(0, "Write bob@corp"), ConnectionError()])
+def failing(guard: AnswerGuard, *deltas: Delta, error: Exception) -> tuple[list[Delta], Exception | None]:
+    """What leaves before an answer fails, and what is raised then."""
     given = []
 
     async def main() -> None:
-        async for delta in guard_of(PII).guarded(source()):
+        async for delta in guard.guarded(Source([*deltas, error])()):
             given.append(delta)  # noqa: PERF401 - what came before the error is looked at
 
-    with pytest.raises(ConnectionError):
+    try:
         asyncio.run(main())
-    assert texts(given) == ["Write "]
+    except Exception as raised:
+        return given, raised
+    return given, None
+
+
+@pytest.mark.parametrize(
+    ("came", "leaves"),
+    [
+        ("Write bob@corp", "Write bob@corp"),  # never more than this, so it is none
+        ("Write bob@corp.example", "Write <EMAIL_ADDRESS_1>"),
+        ("BEGIN KEY abc", "<PRIVATE_KEY_1>"),
+    ],
+)
+def test_an_answer_that_fails_is_judged_as_if_it_ended_there(came, leaves):
+    guard = guard_of(replace(PII, guards=(Mail(), Key())))
+    given, raised = failing(guard, *(Delta(0, sign) for sign in came), error=ConnectionError("gone"))
+    assert isinstance(raised, ConnectionError)
+    assert texts(given) == [leaves]
+    assert all(delta.finish_reason is None for delta in given)
+
+
+def test_every_choice_of_an_answer_that_fails_gives_out_its_end():
+    vault = Vault()
+    vault.replacement("mask", "EMAIL_ADDRESS", BACK, "bob@corp.example")
+    deltas = [Delta(0, "to a@x.org"), Delta(1, "see <EMAIL_ADDRESS_1"), Delta(2, "x@", finish_reason="stop")]
+    given, raised = failing(guard_of(PII, choices=3, vault=vault), *deltas, error=ConnectionError())
+    assert raised is not None
+    assert texts(given, 3) == ["to <EMAIL_ADDRESS_2>", "see <EMAIL_ADDRESS_1", "x@"]
+
+
+def test_what_fails_while_it_is_blocked_is_blocked():
+    given, raised = failing(guard_of(BLOCKS), Delta(0, "so blue moon rising"), error=ConnectionError())
+    assert (given[-1], raised) == (Delta(0, finish_reason="content_filter"), None)
+    assert texts(given) == ["so "]
+
+
+def test_the_end_of_an_answer_that_fails_waits_for_who_needs_all_of_it():
+    given, raised = failing(guard_of(WHOLE), Delta(0, "no "), Delta(0, "horses"), error=ConnectionError())
+    assert isinstance(raised, ConnectionError)
+    assert texts(given) == ["no horses"]
+    given, raised = failing(guard_of(WHOLE), Delta(0, "I like "), Delta(0, "ponies"), error=ConnectionError())
+    assert (texts(given), given[-1].finish_reason, raised) == (["I like "], "content_filter", None)
+
+
+def test_nothing_of_a_whole_answer_that_fails_leaves():
+    given, raised = failing(guard_of(PII, whole=True), Delta(0, "some text"), error=ConnectionError())
+    assert given == []
+    assert isinstance(raised, ConnectionError)
+
+
+def rejected(words: str, param: str | None = None) -> UpstreamRejected:
+    return UpstreamRejected(words, status=422, param=param)
+
+
+def test_what_a_provider_says_of_a_request_it_refuses_is_judged():
+    guard = guard_of(PII)
+    _, raised = failing(guard, error=rejected("The provider p refused the request: a@x.org is odd", "messages"))
+    assert isinstance(raised, UpstreamRejected)
+    assert (raised.message, raised.status, raised.param) == (
+        "The provider p refused the request: <EMAIL_ADDRESS_1> is odd",
+        422,
+        "messages",
+    )
+    assert [finding.path for finding in guard.verdicts()[0].findings] == ["error.message"]
+    _, raised = failing(guard_of(PII), error=rejected("Fine.", "a@x.org"))
+    assert isinstance(raised, UpstreamRejected)
+    assert (raised.message, raised.param) == ("Fine.", "<EMAIL_ADDRESS_1>")
+
+
+@pytest.mark.parametrize("policy", [BLOCKS, replace(BLOCKS, guards=(Asked("moon"),))])
+def test_what_a_provider_says_may_be_withheld(policy):
+    guard = guard_of(policy)
+    _, raised = failing(guard, error=rejected("refused: blue moon rising", "blue moon rising"))
+    assert isinstance(raised, UpstreamRejected)
+    assert raised.message == "The provider refused the request; the policy topics withholds what it said."
+    assert (raised.status, raised.param, guard.verdicts()[0].decision) == (422, None, "block")
+
+
+def test_placeholders_are_not_turned_back_in_an_error():
+    vault = Vault()
+    vault.replacement("mask", "EMAIL_ADDRESS", BACK, "bob@corp.example")
+    error = rejected("I do not know <EMAIL_ADDRESS_1>")
+    assert failing(guard_of(PII, vault=vault), error=error) == ([], error)
 
 
 def test_a_source_that_ends_without_a_reason_is_flushed():
@@ -274,6 +358,25 @@ def test_what_the_model_thought_is_guarded_as_well():
     assert [finding.path for finding in guard.verdicts()[0].findings] == ["choices[0].reasoning"]
     blocked, _ = answered(guard_of(BLOCKS), [Delta(0, reasoning="blue moon rising."), Delta(0, "text")])
     assert blocked == [Delta(0, finish_reason="content_filter")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_placeholders_are_turned_back_in_what_the_model_thought_as_well(size):
+    vault = Vault()
+    vault.replacement("mask", "EMAIL_ADDRESS", BACK, "bob@corp.example")
+    thought, said = "so <EMAIL_ADDRESS_1> and a@x.org <EMAIL", "Hi <EMAIL_ADDRESS_1>"
+    deltas = [Delta(0, said[at : at + size], reasoning=thought[at : at + size]) for at in range(0, len(thought), size)]
+    given, _ = answered(guard_of(PII, vault=vault), [*deltas, *pieces()])
+    assert "".join(delta.reasoning for delta in given) == "so bob@corp.example and <EMAIL_ADDRESS_2> <EMAIL"
+    assert texts(given) == ["Hi bob@corp.example"]
+
+
+def test_half_a_placeholder_thought_and_half_of_it_said_is_none():
+    vault = Vault()
+    vault.replacement("mask", "EMAIL_ADDRESS", BACK, "bob@corp.example")
+    deltas = [Delta(0, reasoning="<EMAIL_"), Delta(0, "ADDRESS_1> here. "), *pieces()]
+    given, _ = answered(guard_of(PII, vault=vault), deltas)
+    assert ("".join(delta.reasoning for delta in given), texts(given)) == ("<EMAIL_", ["ADDRESS_1> here. "])
 
 
 def token(text: str, *top: str, raw: bytes | None = None) -> TokenLogprob:
@@ -467,3 +570,10 @@ def test_a_long_clause_is_cut_at_white_space():
         guard_of(Policy("pii", guards=(names,), hold_chars=20)), pieces("no end of this clause in sight", " at all")
     )
     assert names.calls[0][0].value == "no end of this "
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("one two", 4), ("one two ", 8), ("one", 3), (" one", 1), ("", 0), ("  ", 2), ("a\nb", 2)]
+)
+def test_a_word_that_may_go_on_is_not_cut(text, length):
+    assert whole_words(text) == length

@@ -4,12 +4,32 @@ import asyncio
 import base64
 import codecs
 import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import ValidationError
 
-from gateway.guards.base import Context, Text
+from gateway.guards.answer import AnswerGuard
+from gateway.guards.asking import bound
+from gateway.guards.base import Context, Finding, Scope, Text
+from gateway.guards.cache import VerdictCache
+from gateway.guards.engine import judge
 from gateway.guards.leak import LeakConfig, build
+from gateway.guards.policy import Policy
+from gateway.types import Delta
+
+
+@dataclass
+class LeakSpy:
+    """A guard that is waited for and knows of no confidential texts."""
+
+    name: str = "spy"
+    scope: Scope = "whole"
+
+    async def check(self, texts: Sequence[Text], context: Context) -> list[Finding]:
+        return []
+
 
 PROMPT = (
     "You are Nora, the support assistant of the Blue Harbour bank. Never promise a rate below three percent. "
@@ -75,6 +95,61 @@ def test_texts_of_one_request_are_protected_for_that_request_alone():
     assert found(PROMPT, mine)
     assert GUARD.pure
     assert not mine.pure
+
+
+def test_a_text_of_one_request_that_is_only_a_few_words_is_not_a_mark():
+    assert not found("You are a helpful assistant.", GUARD.against(["You are a helpful assistant."]))
+
+
+SYSTEM = "This tenant sells garden gnomes and must never speak of the recall of last spring to anyone at all."
+LEAK = Policy("leak", guards=(build(LeakConfig()), LeakSpy()))
+
+
+@pytest.mark.parametrize("stream", ["hold", "observe"])
+def test_the_system_message_of_a_request_is_protected_in_its_answer(stream):
+    async def answered(confidential: tuple[str, ...], words: str) -> AnswerGuard:
+        async def source() -> AsyncIterator[Delta]:
+            for sign in words:
+                yield Delta(0, sign)
+
+        policy = replace(LEAK, stream=stream)
+        guard = AnswerGuard([policy], Context("output", confidential=confidential), choices=1)
+        async for _ in guard.guarded(source()):
+            pass
+        return guard
+
+    for confidential, words, decision in (
+        ((SYSTEM,), f"Sure: {SYSTEM}", "block"),
+        ((SYSTEM,), "Gnomes cost ten euros.", "allow"),
+        ((), f"Sure: {SYSTEM}", "allow"),
+    ):
+        (verdict,) = asyncio.run(answered(confidential, words)).verdicts()
+        assert verdict.decision == decision
+
+
+def test_what_is_found_about_one_request_is_remembered_for_no_other():
+    cache = VerdictCache()
+    texts = [Text("choices[0].text", SYSTEM)]
+
+    async def decision(*confidential: str) -> str:
+        outcome = await judge([LEAK], texts, Context("output", confidential=confidential), cache=cache)
+        return outcome.verdicts[0].decision
+
+    assert asyncio.run(decision(SYSTEM)) == "block"
+    assert asyncio.run(decision()) == "allow"
+    assert asyncio.run(decision(SYSTEM)) == "block"
+
+
+def test_a_confidential_text_is_in_no_repr():
+    context = Context("output", confidential=(SYSTEM,))
+    assert "gnomes" not in repr((context, bound(build(LeakConfig()), context)))
+
+
+def test_a_guard_that_protects_nothing_is_asked_as_it_is():
+    guard = LeakSpy()
+    assert bound(guard, Context("output", confidential=(SYSTEM,))) is guard
+    leak = build(LeakConfig())
+    assert bound(leak, Context("output")) is leak
 
 
 def test_without_protected_texts_nothing_is_found():

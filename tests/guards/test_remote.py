@@ -10,9 +10,11 @@ import pytest
 from openai.types import ModerationCreateResponse
 
 from gateway.errors import ConfigError, GatewayError
-from gateway.guards import judge, moderation, webhook
+from gateway.guards import engine, judge, moderation, webhook
 from gateway.guards.base import Context, Finding, Text
+from gateway.guards.budget import Budget, OverBudget
 from gateway.guards.load import build, loads
+from gateway.guards.policy import Policy
 from gateway.guards.ports import GuardFailed, Ports
 from tests.guards.remotes import answers, calling
 from tests.routing.servers import closed_port, looped, response, says_and_closes, says_and_waits, serve
@@ -377,6 +379,88 @@ async def test_a_violation_of_several_kinds_must_name_one():
 async def test_a_text_too_long_to_judge_is_an_error():
     with pytest.raises(GuardFailed, match="longer than 10 characters"):
         await judging(saying(verdict()), max_chars=10).check(TEXTS, CONTEXT)
+
+
+def noting(ask, notes, **more):
+    config = judge.JudgeConfig(model="small", instructions="No ponies.", **more)
+    return judge.build(config, Ports(ask=ask, seconds=5.0, note=lambda event, told: notes.append((event, dict(told)))))
+
+
+@looped
+async def test_a_judge_makes_no_more_calls_in_a_minute_than_it_may():
+    notes = []
+    guard = noting(saying(verdict(violation=False)), notes, max_calls_per_minute=3)
+    await guard.check(TEXTS, CONTEXT)
+    with pytest.raises(OverBudget):
+        await guard.check(TEXTS, CONTEXT)
+    with pytest.raises(OverBudget):
+        await guard.check(TEXTS, CONTEXT)
+    assert (guard.budget.spent.calls, guard.budget.spent.refused) == (3, 3)
+    assert [event for event, _ in notes] == ["judge_call"] * 3 + ["judge_over_budget"]
+
+
+@looped
+async def test_a_judge_makes_no_more_calls_at_one_time_than_it_may():
+    let = asyncio.Event()
+
+    async def ask(model, prompt):
+        await let.wait()
+        return verdict(violation=False)
+
+    guard = noting(ask, [], max_parallel=2)
+    first = asyncio.create_task(guard.check([*TEXTS, *TEXTS], CONTEXT))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert "2 under way" in repr(guard.budget)
+    with pytest.raises(OverBudget):
+        await guard.check(TEXTS[:1], CONTEXT)
+    let.set()
+    assert await first == []
+    assert await guard.check(TEXTS, CONTEXT) == []
+    assert "0 under way" in repr(guard.budget)
+
+
+@looped
+async def test_what_a_judge_costs_can_be_read_and_holds_no_text():
+    notes = []
+
+    async def ask(model, prompt):
+        if "you" in prompt.rsplit("===", 3)[1]:
+            raise GatewayError("no")
+        return verdict()
+
+    guard = noting(ask, notes)
+    with pytest.raises(GatewayError):
+        await guard.check(TEXTS, CONTEXT)
+    spent = guard.budget.spent
+    assert (spent.calls, spent.refused, spent.received) == (2, 0, len(verdict()))
+    assert sum(told["sent"] for _, told in notes) == spent.sent
+    assert {event for event, _ in notes} == {"judge_call"}
+    assert all(set(told) == {"model", "sent", "received", "seconds"} for _, told in notes)
+    assert "ponies" not in repr((guard.budget, notes))
+
+
+@pytest.mark.parametrize(("on_error", "decision"), [("block", "block"), ("allow", "allow")])
+@looped
+async def test_what_is_over_a_judge_s_budget_is_what_on_error_says(on_error, decision):
+    policy = Policy("p", guards=(judging(saying(verdict()), max_chars=5),), on_error=on_error)
+    (told,) = (await engine.judge([policy], TEXTS, CONTEXT)).verdicts
+    assert (told.decision, told.status, told.failures) == (decision, "error", ("judge: budget",))
+
+
+def test_a_minute_has_sixty_seconds_wherever_it_begins():
+    now = [0.0]
+    budget = Budget(2, 10, lambda: now[0])
+
+    def may(at):
+        now[0] = at
+        try:
+            with budget.call(1):
+                return True
+        except OverBudget:
+            return False
+
+    assert [may(at) for at in (0, 30, 59.9, 60, 61, 90, 91)] == [True, True, False, True, False, True, False]
 
 
 @looped

@@ -51,6 +51,19 @@ def check(policies: Sequence[Policy], whole: str, pieces: Sequence[str], seed: o
         assert one.left == len(whole)
 
 
+def test_the_last_piece_may_come_with_the_end():
+    for seed in range(1_500):
+        random = kit.seeded(f"last {seed}")
+        policies, whole = random_case(random, 10)
+        *pieces, last = kit.cut(random, whole) or [""]
+        max_held = random.choice([20, 60, 16_384])
+        one = Window(kit.runs(policies), "p", Vault().branch(), max_held=max_held)
+        other = Window(kit.runs(policies), "p", Vault().branch(), max_held=max_held)
+        given = "".join([*map(one.feed, pieces), one.close(last)])
+        assert given == fed(other, [*pieces, last]), (seed, pieces, last)
+        assert (one.blocked is None, one.changed, one.left) == (other.blocked is None, other.changed, other.left), seed
+
+
 def random_case(random: Random, most: int) -> tuple[list[Policy], str]:
     policies = [Policy("a", guards=kit.all_guards(random))]
     if random.random() < 0.3:

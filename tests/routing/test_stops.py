@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import UpstreamConnectionError
 from gateway.routing.stops import first, stopped, unfinished
 from gateway.types import Delta, TokenLogprob
 
@@ -101,3 +102,19 @@ def test_the_first_to_be_complete_counts_and_prose_is_not_held():
     assert first("prose", ("END",)) is None
     assert unfinished("prose", ("END",)) == 5
     assert unfinished("proseE", ("END",)) == 5
+
+
+def test_what_was_held_for_a_stop_sequence_leaves_before_the_failure_that_ends_the_answer():
+    async def failing() -> AsyncIterator[Delta]:
+        yield Delta(0, "all of it EN")
+        yield Delta(1, "over", finish_reason="stop")
+        raise UpstreamConnectionError("the connection broke")
+
+    async def read() -> list[Delta]:
+        given: list[Delta] = []
+        with pytest.raises(UpstreamConnectionError):
+            async for delta in stopped(failing(), ("END",), 2, None):
+                given.append(delta)  # noqa: PERF401 - what came before the failure counts
+        return given
+
+    assert summed(asyncio.run(read()))[0] == "all of it EN"
