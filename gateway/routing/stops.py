@@ -7,9 +7,11 @@ text completions). The result is what the provider would have given: no text fro
 
 import codecs
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 
+from gateway.errors import GatewayError
 from gateway.types import Delta, TokenLogprob
 
 
@@ -52,6 +54,26 @@ async def stopped(
         close: None for a whole answer, which is there already.
     """
     found: dict[int, _Choice] = {}
+    try:
+        async with aclosing(_cut(deltas, stops, choices, close, found)) as cut:
+            async for given in cut:
+                yield given
+    except GatewayError:
+        # The answer ends here, so that what was held for the rest of a stop sequence is text.
+        for index, choice in found.items():
+            if not choice.over and choice.text:
+                text, tokens = choice.give(len(choice.text), rest=True)
+                yield Delta(index, text, logprobs=tokens)
+        raise
+
+
+async def _cut(
+    deltas: AsyncIterator[Delta],
+    stops: tuple[str, ...],
+    choices: int,
+    close: Callable[[], Awaitable[None]] | None,
+    found: dict[int, _Choice],
+) -> AsyncGenerator[Delta, None]:
     async for delta in deltas:
         choice = found.setdefault(delta.index, _Choice())
         if choice.over:

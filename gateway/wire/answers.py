@@ -4,11 +4,16 @@ Every key is always present, `null` where there is nothing to say, as the `opena
 """
 
 import codecs
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.types import Delta, FinishReason, Opening, TokenLogprob, Usage
 from gateway.wire import json, sse
+
+
+_FINGERPRINT = re.compile(r"[A-Za-z0-9._:+/@-]{1,128}")
+"""What a build is called. Nobody guards it, so that it cannot be let through as any text."""
 
 
 class LegacyLogprobs:
@@ -92,8 +97,8 @@ class Answer:
         self._offsets: dict[int, LegacyLogprobs] = {}
 
     def mark(self, opening: Opening) -> None:
-        """Name the provider's build, where it gave one; from now on every body does."""
-        if opening.system_fingerprint:
+        """Name the provider's build, where it gave one that looks like a name; from now on every body does."""
+        if opening.system_fingerprint and _FINGERPRINT.fullmatch(opening.system_fingerprint):
             self._head["system_fingerprint"] = opening.system_fingerprint
 
     def add(self, delta: Delta) -> None:

@@ -159,6 +159,14 @@ def test_an_exception_inside_a_stream_is_raised_as_its_name_says(name, cls, seen
     assert ("what they said" in caught.value.message) == seen
 
 
+def test_text_that_comes_in_one_read_with_an_exception_is_given_out_before_it():
+    decoding = decoder()
+    both = block(text="a") + exception("throttlingException", message="slow down")
+    assert text(decoding.feed(both)) == "a"
+    with pytest.raises(UpstreamRateLimited):
+        decoding.close()
+
+
 def test_an_unmodelled_error_inside_a_stream_is_raised_too():
     headers = string(":message-type", "error") + string(":error-code", "ThrottlingException")
     with pytest.raises(UpstreamRateLimited):

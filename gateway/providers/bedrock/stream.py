@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.errors import UpstreamConnectionError
+from gateway.errors import GatewayError, UpstreamConnectionError
 from gateway.providers.base import finish
 from gateway.providers.bedrock import eventstream, response
 from gateway.providers.failures import invalid_response, message_in, parse_object
@@ -14,7 +14,7 @@ class Decoder:
     """Events to deltas. Role-only openings, tool calls, signatures and event types of later versions vanish.
 
     Usage comes after the answer, in a `metadata` event, and is given out at the end. A stream is complete when
-    `messageStop` has come.
+    `messageStop` has come. Text that came with a failure is given out before it.
     """
 
     def __init__(self, provider: str) -> None:
@@ -22,15 +22,29 @@ class Decoder:
         self._messages = eventstream.Decoder()
         self._usage: Usage | None = None
         self._finished = False
+        self._failure: GatewayError | None = None
 
     def feed(self, data: bytes) -> list[Delta]:
         try:
             messages = self._messages.feed(data)
         except eventstream.Malformed as error:
             raise invalid_response(self._provider, str(error)) from error
-        return [delta for message in messages if (delta := self._message(message)) is not None]
+        deltas: list[Delta] = []
+        for message in messages:
+            try:
+                delta = self._message(message)
+            except GatewayError as error:
+                self._failure = error  # raised when what came before it has been given out
+                break
+            if delta is not None:
+                deltas.append(delta)
+        if self._failure is not None and not deltas:
+            raise self._failure
+        return deltas
 
     def close(self) -> list[Delta]:
+        if self._failure is not None:
+            raise self._failure
         if not self._finished:
             raise UpstreamConnectionError(
                 f"The provider {self._provider} ended its stream before the answer was complete."
