@@ -1,7 +1,8 @@
 """guardrail-gateway: guardrails, logging and accounting in front of LLM completions.
 
-Three ways in, all first class: `gateway serve`, `from gateway import text_completion, atext_completion`, and the
-ASGI application `Gateway` mounted in your own. Heavy parts are imported on first use.
+Ways in, all first class: `gateway serve`, `from gateway import text_completion, atext_completion`, the ASGI application
+`Gateway` mounted in your own, and `protect(app)` or `GuardrailMiddleware` in front of it. Heavy parts are imported on
+first use.
 """
 
 from importlib import import_module
@@ -11,14 +12,25 @@ from gateway.version import __version__
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.embed import GuardrailMiddleware, protect
     from gateway.sdk import Client, atext_completion, text_completion
 
-__all__ = ["Client", "Gateway", "__version__", "atext_completion", "text_completion"]
+__all__ = [
+    "Client",
+    "Gateway",
+    "GuardrailMiddleware",
+    "__version__",
+    "atext_completion",
+    "protect",
+    "text_completion",
+]
 
 _HOMES = {
     "Client": "gateway.sdk",
     "Gateway": "gateway.app",
+    "GuardrailMiddleware": "gateway.embed",
     "atext_completion": "gateway.sdk",
+    "protect": "gateway.embed",
     "text_completion": "gateway.sdk",
 }
 

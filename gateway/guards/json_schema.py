@@ -18,8 +18,8 @@ from gateway.wire import json
 CATEGORY = "schema"
 NOT_JSON = "not-json"
 
-_NO_ANSWERS = ("reasoning", "reasoning_content", "refusal", "arguments", "name")
-"""Last parts of the paths of texts that are beside the answer."""
+_ANSWERS = ("text", "content")
+"""Last parts of the paths of texts that are an answer; all others stand beside one."""
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:
@@ -58,7 +58,7 @@ class SchemaGuard:
 
     async def check(self, texts: Sequence[Text], context: Context) -> list[Finding]:
         """One finding for each answer that is not JSON or does not fit; reasoning and tool arguments are no answers."""
-        answers = (text for text in texts if text.path.rpartition(".")[2] not in _NO_ANSWERS)
+        answers = (text for text in texts if text.path.rpartition(".")[2] in _ANSWERS)
         judged = ((text.path, self._rule(text.value)) for text in answers)
         return [Finding(self.name, rule, CATEGORY, self.action, path, 0, 0) for path, rule in judged if rule]
 

@@ -183,6 +183,11 @@ class Restorer:
     def __repr__(self) -> str:
         return f"<Restorer {len(self._values)} placeholders>"
 
+    @property
+    def held(self) -> int:
+        """Characters held back, for they may be the beginning of a placeholder."""
+        return len(self._held)
+
     def feed(self, text: str) -> str:
         """`text` with its placeholders turned back, but for an end that may be the beginning of one."""
         if self._held:

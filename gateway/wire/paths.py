@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 COMPLETION_PATHS = (
     "/v1/completions",
@@ -16,8 +16,11 @@ COMPLETION_PATHS = (
 OPEN_PATHS = frozenset({"/health/live", "/health/liveliness", "/health/ready", "/health/readiness", "/openapi.json"})
 """Paths that answer without a key."""
 
+Language = Literal["completions", "chat"]
+"""What a body of OpenAI's API is: a text completion, or a chat completion."""
+
 _PLAIN = frozenset({"/v1/completions", "/completions"})
-_WITH_MODEL = re.compile(r"(?:/v1)?/(?:engines|openai/deployments)/(?P<model>.+)/completions")
+_WITH_MODEL = re.compile(r"(?:/v1)?/(?:engines|openai/deployments)/(?P<model>.+)(?<!/chat)/completions")
 
 
 def below_root(scope: Mapping[str, Any]) -> str:
@@ -38,4 +41,25 @@ def model_in(path: str) -> str | None:
     if path in _PLAIN:
         return None
     match = _WITH_MODEL.fullmatch(path)
+    return match["model"] if match else None
+
+
+_CHAT_MODEL = re.compile(r"/(?:engines|openai/deployments)/(?P<model>.+?)(?:/chat)?/completions")
+
+
+def language_of(path: str) -> Language | None:
+    """What a foreign app takes at `path`; None for anything else.
+
+    Whatever stands before `/chat/completions` or `/v1/completions` is the app's own prefix, and a doubled slash, one at
+    the end or another case hides nothing: a path that an app's router might take for a completion is one.
+    """
+    plain = re.sub("/{2,}", "/", path).rstrip("/").lower()
+    if plain.endswith("/chat/completions"):
+        return "chat"
+    return "completions" if plain.endswith("/v1/completions") or is_completion(plain) else None
+
+
+def foreign_model_in(path: str) -> str | None:
+    """The model that a foreign app's path of either language names, or None."""
+    match = _CHAT_MODEL.search(path)
     return match["model"] if match else None

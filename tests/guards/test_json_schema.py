@@ -50,7 +50,10 @@ def test_a_finding_is_about_the_whole_answer_and_holds_none_of_it():
 
 
 def test_every_answer_is_judged_and_what_is_beside_an_answer_is_not():
-    texts = [Text(f"choices[{n}].text", "x") for n in range(3)] + [Text("choices[0].reasoning", "x")]
+    texts = [Text(f"choices[{n}].text", "x") for n in range(3)] + [
+        Text("choices[0].reasoning", "x"),
+        Text("choices[0].message.provider", "x"),
+    ]
     assert [each.path for each in asyncio.run(guard().check(texts, CONTEXT))] == [text.path for text in texts[:3]]
 
 

@@ -1,0 +1,78 @@
+"""What every step needs in front of somebody else's app: a record of the request, and a place for its own errors.
+
+Steps share the Exchange: the outermost one mints it, in `protect(app)` that is `ScopeMiddleware`. What the app itself
+raises is the app's affair and passes.
+"""
+
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import ClientDisconnected, GatewayError
+from gateway.exchange import SCOPE_KEY, Exchange, new_id
+from gateway.middleware import headers
+from gateway.wire import json
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class ForeignScopeMiddleware:
+    """Gives an HTTP request its Exchange unless an outer step has, and answers errors of the gateway's own.
+
+    Answers to requests that some step has read carry the gateway's headers; all others are left alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or SCOPE_KEY in scope:
+            await self.app(scope, receive, send)
+            return
+        given = headers.first(scope, b"x-request-id")
+        request_id = given if given and _SANE_ID.fullmatch(given) else new_id("req_")
+        exchange = scope[SCOPE_KEY] = Exchange(request_id, scope["method"], scope["path"])
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status, exchange.started = message["status"], True
+                if exchange.request is not None or exchange.error is not None:
+                    message = {**message, "headers": [*message.get("headers", ()), *headers.own(exchange)]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except ClientDisconnected as error:
+            exchange.error = error
+        except GatewayError as error:
+            if exchange.started:
+                raise  # half an answer has left; the server closes the connection on this
+            await answer(error, exchange, send_with_headers)
+        finally:
+            del scope[SCOPE_KEY]
+
+
+async def answer(error: GatewayError, exchange: Exchange, send: Send) -> None:
+    """Answer with an error, where no byte of an answer has left."""
+    exchange.error = error
+    body = json.dumps(error.body())
+    own = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *((name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": own})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Stopped(OSError):
+    """Raised by `send()` inside the app once its answer has been ended, as if its client had left (ASGI 2.4)."""
+
+
+def is_farewell(error: BaseException | None) -> bool:
+    """Whether an app ended only because it was stopped: `Stopped`, or what a framework made of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_farewell(inner) for inner in error.exceptions)
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error is not None
