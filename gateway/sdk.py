@@ -3,16 +3,13 @@
 A call here is an ASGI request to the same application that `gateway serve` runs, so nothing can differ.
 """
 
-import asyncio
-import atexit
 import os
-import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 from gateway import errors
 from gateway.app import Gateway
@@ -21,12 +18,12 @@ from gateway.config.source import Source
 from gateway.exchange import LOCAL_KEY
 from gateway.routing import builtin
 from gateway.telemetry import logs
-from gateway.wire import asgi, json, sse
+from gateway.wire import asgi, json, sse, waiting
 from gateway.wire.objects import Completion, completion
 
-T = TypeVar("T")
 Config = str | Path | Mapping[str, Any] | None
 Prompt = str | list[str] | list[int] | list[list[int]]
+Policies = Sequence[str] | None
 
 _CLIENT_HEADERS = {
     "end_user": b"x-gateway-end-user",
@@ -41,14 +38,19 @@ class Client:
 
     Args:
         config: a path, a mapping of the same form, or None for the provider keys found in the environment.
+        policies: names of shipped packs or paths to documents, instead of the configuration's; None leaves those, which
+            are the pack `default` where it has no key `policies`; an empty list is none.
 
     Raises:
-        ConfigError: every fault of the configuration at once.
+        ConfigError: every fault of the configuration, or of the policies, at once.
     """
 
-    def __init__(self, config: Config = None) -> None:
+    def __init__(self, config: Config = None, *, policies: Policies = None) -> None:
         loaded = _load(config)
-        self.gateway = Gateway(loaded.settings, loaded.source, logs.make("library"))
+        settings = loaded.settings
+        if policies is not None:
+            settings = settings.model_copy(update={"policies": _names(policies)})
+        self.gateway = Gateway(settings, loaded.source, logs.make("library"))
 
     @overload
     async def acompletion(
@@ -79,10 +81,10 @@ class Client:
         self, *, model: str, prompt: Prompt, stream: bool = False, **params: Any
     ) -> Completion | Iterator[Completion]:
         """A text completion, waited for; see `text_completion`."""
-        loop = _background()
+        loop = waiting.background()
         if stream:
             chunks = loop.run(self.acompletion(model=model, prompt=prompt, stream=True, **params))
-            return _blocking(loop, chunks)
+            return waiting.blocking(loop, chunks)
         whole: Completion = loop.run(self.acompletion(model=model, prompt=prompt, **params))
         return whole
 
@@ -114,25 +116,46 @@ class Client:
 
 @overload
 def text_completion(
-    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[False] = False, **params: Any
+    model: str,
+    prompt: Prompt,
+    *,
+    config: Config = None,
+    policies: Policies = None,
+    stream: Literal[False] = False,
+    **params: Any,
 ) -> Completion: ...
 @overload
 def text_completion(
-    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[True], **params: Any
+    model: str,
+    prompt: Prompt,
+    *,
+    config: Config = None,
+    policies: Policies = None,
+    stream: Literal[True],
+    **params: Any,
 ) -> Iterator[Completion]: ...
 def text_completion(
-    model: str, prompt: Prompt, *, config: Config = None, stream: bool = False, **params: Any
+    model: str,
+    prompt: Prompt,
+    *,
+    config: Config = None,
+    policies: Policies = None,
+    stream: bool = False,
+    **params: Any,
 ) -> Completion | Iterator[Completion]:
     """A text completion, in this process, without a server.
 
     The work is done on an event loop of its own, so it may be called from any thread; called in a coroutine it keeps
-    that coroutine's loop waiting, for which there is `atext_completion`.
+    that coroutine's loop waiting, for which there is `atext_completion`. The first call of a configuration makes its
+    gateway: with policies about personal data that takes some tenths of a second more.
 
     Args:
         model: an alias of the configuration; without one, `provider/model`, or the plain name of an OpenAI model.
         prompt: a string, a list of strings, token ids, or a list of lists of token ids.
         config: a path to a configuration, which is read once, or a mapping of the same form; None reads provider keys
             from the environment.
+        policies: names of shipped packs or paths to documents, instead of the configuration's. None leaves those,
+            which are the pack `default` where nothing is said; `policies=[]` is none.
         stream: True for an iterator of chunks; closing it early ends the call to the provider.
         params: every parameter of a text completion (`max_tokens`, `n`, `logprobs`, …), and `end_user`, `session`,
             `timeout` (seconds) and `request_id`.
@@ -143,22 +166,40 @@ def text_completion(
     Raises:
         GatewayError: with the same status and code as over HTTP.
     """
-    return _shared(config).completion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
+    return _shared(config, policies).completion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
 
 
 @overload
 async def atext_completion(
-    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[False] = False, **params: Any
+    model: str,
+    prompt: Prompt,
+    *,
+    config: Config = None,
+    policies: Policies = None,
+    stream: Literal[False] = False,
+    **params: Any,
 ) -> Completion: ...
 @overload
 async def atext_completion(
-    model: str, prompt: Prompt, *, config: Config = None, stream: Literal[True], **params: Any
+    model: str,
+    prompt: Prompt,
+    *,
+    config: Config = None,
+    policies: Policies = None,
+    stream: Literal[True],
+    **params: Any,
 ) -> AsyncIterator[Completion]: ...
 async def atext_completion(
-    model: str, prompt: Prompt, *, config: Config = None, stream: bool = False, **params: Any
+    model: str,
+    prompt: Prompt,
+    *,
+    config: Config = None,
+    policies: Policies = None,
+    stream: bool = False,
+    **params: Any,
 ) -> Completion | AsyncIterator[Completion]:
     """`text_completion` for a running event loop; with `stream=True` it returns an asynchronous iterator."""
-    return await _shared(config).acompletion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
+    return await _shared(config, policies).acompletion(model=model, prompt=prompt, stream=stream, **params)  # type: ignore[call-overload, no-any-return]
 
 
 def _finite(value: Any) -> bool:
@@ -194,105 +235,30 @@ def _load(config: Config) -> Loaded:
     return load(config)
 
 
-def _shared(config: Config) -> Client:
-    """The client that the module's functions keep for a configuration."""
+def _names(policies: Sequence[str]) -> tuple[str, ...]:
+    """`policies`, which are not one name spelled letter by letter."""
+    if isinstance(policies, str) or not all(isinstance(name, str) for name in policies):
+        raise errors.ConfigError(['policies: must be a list of texts, such as ["default"]'])
+    return tuple(policies)
+
+
+def _shared(config: Config, policies: Policies) -> Client:
+    """The client that the module's functions keep for a configuration and policies."""
+    names = None if policies is None else _names(policies)
     if config is None:
-        return _client(None, builtin.state())
+        return _client(None, names, builtin.state())
     if not isinstance(config, Mapping):
-        return _client(str(config), 0)
+        return _client(str(config), names, 0)
     try:
-        return _client(json.dumps(config), 0)
+        return _client(json.dumps(config), names, 0)
     except TypeError as error:
         raise errors.ConfigError(["config: a mapping must hold what a YAML file can: text, numbers, lists"]) from error
 
 
 @lru_cache(maxsize=32)
-def _client(config: str | bytes | None, _state: int) -> Client:
+def _client(config: str | bytes | None, policies: tuple[str, ...] | None, _state: int) -> Client:
     """A client by its configuration's path, or its JSON; `_state` tells one environment from another."""
-    return Client(json.loads(config) if isinstance(config, bytes) else config)
+    return Client(json.loads(config) if isinstance(config, bytes) else config, policies=policies)
 
 
-class _Loop:
-    """An event loop on a thread of its own, for callers that have none; `streams` are those being read."""
-
-    def __init__(self) -> None:
-        self.streams: set[AsyncIterator[Completion]] = set()
-        self._process = os.getpid()
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._loop = self._runner.get_loop()
-        self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
-        self._thread.start()
-        atexit.register(self._stop)
-
-    @property
-    def running(self) -> bool:
-        """False once the interpreter is on its way out."""
-        return self._thread.is_alive()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`; an interrupt of the waiting thread cancels it."""
-        if not self.running or self._thread is threading.current_thread():
-            work.close()
-            raise RuntimeError(
-                "a completion cannot be waited for while the interpreter or the gateway itself is at work"
-            )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _serve(self) -> None:
-        with self._runner:  # cancels at its end whatever is still under way
-            self._loop.run_forever()
-
-    def _stop(self) -> None:
-        """Ends calls under way while there still is an interpreter to end them with."""
-        if self._process == os.getpid() and self.running:
-            for chunks in tuple(self.streams):
-                self.run(_close(chunks))
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_STOP_SECONDS)
-
-
-_STOP_SECONDS = 2.0
-_STARTING = threading.Lock()
-
-
-def _background() -> _Loop:
-    with _STARTING:
-        return _started()
-
-
-@lru_cache(maxsize=1)
-def _started() -> _Loop:
-    return _Loop()
-
-
-def _forget() -> None:
-    """A forked child has neither the parent's threads nor its connections."""
-    _started.cache_clear()
-    _client.cache_clear()
-    _STARTING.release()
-
-
-os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release, after_in_child=_forget)
-
-
-def _blocking(loop: _Loop, chunks: AsyncIterator[Completion]) -> Iterator[Completion]:
-    async def following() -> Completion | None:
-        return await anext(chunks, None)
-
-    loop.streams.add(chunks)
-    try:
-        while (chunk := loop.run(following())) is not None:
-            yield chunk
-    finally:
-        loop.streams.discard(chunks)
-        if loop.running:
-            loop.run(_close(chunks))
-
-
-async def _close(chunks: Any) -> None:
-    await chunks.aclose()
+os.register_at_fork(after_in_child=_client.cache_clear)  # a child does not have its parent's connections

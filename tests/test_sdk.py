@@ -161,10 +161,25 @@ def test_an_error_has_its_own_class():
 
 
 @pytest.mark.parametrize("fault", ["error_event", "cut_stream", "end_early", "truncated_json"])
-def test_a_stream_that_fails_raises_after_what_came_before(fault: str):
-    chunks = text_completion("demo", PROMPT, config=faulty(fault), stream=True)
+@pytest.mark.parametrize("policies", [[], ["default"]])
+def test_a_stream_that_fails_raises_after_what_came_before(fault: str, policies: list[str]):
+    chunks = text_completion("demo", PROMPT, config=faulty(fault), policies=policies, stream=True)
+    came = [next(chunks)]
     with pytest.raises(errors.UpstreamError):
-        list(chunks)
+        came += chunks
+    whole = text_completion("demo", PROMPT, config=DEMO).choices[0].text
+    assert text_of(came)
+    assert whole.startswith(text_of(came))
+
+
+def test_no_word_that_came_is_lost_to_policies_when_a_stream_fails():
+    def came(policies: list[str]) -> str:
+        told: list[Completion] = []
+        with pytest.raises(errors.UpstreamError):
+            told += text_completion("demo", PROMPT, config=faulty("cut_stream"), policies=policies, stream=True)
+        return text_of(told)
+
+    assert came(["default"]) == came([])
 
 
 def test_parameters_that_are_no_json_are_a_type_error_of_the_api():
@@ -202,6 +217,41 @@ def test_without_a_configuration_there_is_the_demo_and_what_the_environment_has_
             with pytest.raises(errors.UpstreamRejected):
                 text_completion(name, "Hi")
     assert [line.split()[1] for line in seen] == ["/v1/completions"] * 2 + ["/v1/chat/completions"] * 3
+
+
+MAIL = "bob@corp.example.com"
+
+
+def echoed(config: Mapping[str, Any] | None = None, **params: Any) -> list[Any]:
+    """A prompt with an address in it, as the provider got to see it."""
+    answer = text_completion("demo", f"Mail {MAIL}", config=config, echo=True, max_tokens=0, **params)
+    return [choice.text for choice in answer.choices]
+
+
+@pytest.mark.parametrize("config", [None, DEMO])
+def test_the_default_policies_are_in_force_where_nothing_is_said(config: Mapping[str, Any] | None):
+    assert echoed(config) == ["Mail <EMAIL_ADDRESS_1>"]
+    assert echoed(config, policies=None) == ["Mail <EMAIL_ADDRESS_1>"]
+    key = "AKI" + "AZ7QJ3MX5LT2WN4RB"
+    with pytest.raises(errors.PolicyBlocked):
+        text_completion("demo", f"export AWS_ACCESS_KEY_ID={key}", config=config)
+
+
+def test_no_policies_are_in_force_where_none_are_wanted():
+    assert echoed(policies=[]) == echoed({**DEMO, "policies": []}) == [f"Mail {MAIL}"]
+
+
+def test_policies_of_a_call_stand_in_place_of_the_configurations():
+    assert echoed({**DEMO, "policies": []}, policies=["pii"]) == ["Mail <EMAIL_ADDRESS_1>"]
+    assert echoed({**DEMO, "policies": ["pii"]}, policies=("secrets",)) == [f"Mail {MAIL}"]
+
+
+@pytest.mark.parametrize("policies", ["default", [1], ["nobodys"]])
+def test_policies_that_nobody_has_are_a_fault_of_the_configuration(policies: Any):
+    with pytest.raises(errors.ConfigError, match="policies"):
+        text_completion("demo", "Hi", policies=policies)
+    with pytest.raises(errors.ConfigError, match="policies"):
+        Client(DEMO, policies=policies)
 
 
 @contextmanager
@@ -244,7 +294,8 @@ def openai_like() -> Iterator[tuple[str, list[str]]]:
         yield server.url, seen
 
 
-EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
+EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi "}}]}\n\n'
+"""A word that is over: one that could go on as a mail address would be held by the default policies."""
 
 
 def far(url: str) -> dict[str, Any]:
@@ -277,7 +328,7 @@ def test_connections_kept_alive_outlive_no_event_loop():
 def test_leaving_a_stream_early_ends_the_call_to_the_provider():
     with served(servers.says_and_waits(servers.CHUNKED, servers.chunk(EVENT))) as (server, run):
         for chunk in text_completion("far", "Hello", config=far(server.url), stream=True):
-            assert chunk.choices[0].text == "Hi"
+            assert chunk.choices[0].text == "Hi "
             break
         run(asyncio.wait_for(server.requests[0].gone.wait(), 5))
 
@@ -286,7 +337,7 @@ def test_leaving_an_asynchronous_stream_early_ends_the_call_to_the_provider():
     async def leave() -> None:
         async with servers.serve(servers.says_and_waits(servers.CHUNKED, servers.chunk(EVENT))) as server:
             async for chunk in await atext_completion("far", "Hello", config=far(server.url), stream=True):
-                assert chunk.choices[0].text == "Hi"
+                assert chunk.choices[0].text == "Hi "
                 break
             await server.requests[0].gone.wait()
 

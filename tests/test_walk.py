@@ -20,7 +20,6 @@ CONFIG = {
         {"model_name": "broken", "litellm_params": {"model": "demo/demo", "demo_fault": "status_500"}},
     ],
     "general_settings": {"master_key": KEY, "max_request_bytes": 2048},
-    "policies": [],
 }
 GOOD = {"model": "demo", "prompt": "Say this is a test", "max_tokens": 7}
 

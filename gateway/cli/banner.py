@@ -4,7 +4,7 @@ import shlex
 
 from gateway.cli.output import err
 from gateway.config.load import Loaded
-from gateway.routing import builtin
+from gateway.routing import builtin, guarding
 from gateway.version import __version__
 from gateway.wire import json
 
@@ -20,8 +20,7 @@ def show(found: Loaded, host: str, port: int, workers: int, *, builtin_config: b
     if builtin_config and not builtin.providers():
         _line("", "set a provider's key (OPENAI_API_KEY, ANTHROPIC_API_KEY, …) to serve it as openai/*, anthropic/*, …")
     _line("clients", "the master key is asked for" if keyed else "no master key: this machine only, any key accepted")
-    named = ", ".join(found.settings.policies or ())
-    _line("policies", named or "none: name them under policies, such as [default]")
+    _line("policies", ", ".join(guarding.named(found.settings)) or "none: prompts and answers pass unjudged")
     if workers > 1:
         _line("workers", str(workers))
     _line("try", "")

@@ -64,6 +64,9 @@ class AnswerGuard:
         self._refuse = refuse
         self._choices: dict[int, Choice] = {}
         self._blocked: Run | None = None
+        self._over = False
+        self._verdicts: tuple[Verdict, ...] = ()
+        """Once the answer is over."""
         self._said: list[Track] = []
         """What the provider said of its failure."""
 
@@ -74,11 +77,17 @@ class AnswerGuard:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """One of each policy that matched. Before the answer is over, of what has come so far."""
+        if self._verdicts:
+            return self._verdicts
         for run in self._runs:
             if run.policy.asked and run.live and id(run) not in self._plan.judged:
                 run.fail("skipped")
-            run.found.sort(key=lambda finding: (finding.path, finding.start, finding.end))
-        return tuple(run.verdict("output") for run in self._runs)
+            if len(run.found) > 1:
+                run.found.sort(key=lambda finding: (finding.path, finding.start, finding.end))
+        said = tuple([run.verdict("output") for run in self._runs])
+        if self._over:
+            self._verdicts = said
+        return said
 
     async def guarded(self, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
         """`deltas` as the caller may see them. What remains of a source that is not read to its end is closed.
@@ -111,6 +120,7 @@ class AnswerGuard:
                 if failure is not None:
                     raise failure
         finally:
+            self._over = True
             for opened in (source, deltas):
                 if isinstance(opened, AsyncGenerator):
                     await opened.aclose()
@@ -143,12 +153,13 @@ class AnswerGuard:
         if choice.over:
             return _about_call(delta)
         final = delta.finish_reason is not None
-        if choice.text.waits or self._whole or delta.reasoning or delta.logprobs or choice.tokens or choice.reasoning:
+        if choice.text.waits or delta.reasoning or delta.logprobs or choice.tokens or choice.reasoning:
             return await self._piece(choice, delta, final=final)
         text = choice.text.feed(delta.text, final=final)
         if choice.restorer is not None:
             text = choice.restored(choice.restorer, text, final=final)
-        if choice.text.window.blocked is None and text == delta.text:
+        gathered = self._whole and not (final and not choice.given)
+        if choice.text.window.blocked is None and text == delta.text and not gathered:
             choice.over = final
             return delta
         return self._given(choice, delta, text, final=final)

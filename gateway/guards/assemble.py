@@ -1,6 +1,7 @@
 """From documents to policies that run: guards built, conditions compiled, placeholders in their form."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from gateway.config.fields import Strict
 from gateway.errors import ConfigError
@@ -8,10 +9,11 @@ from gateway.guards import engine
 from gateway.guards.base import Context, Stage, Text
 from gateway.guards.document import Policy as Document
 from gateway.guards.examples import Judge, Judged
-from gateway.guards.load import LoadedPolicy, build
+from gateway.guards.load import LoadedPolicy, built
 from gateway.guards.matching import matcher
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Ports
+from gateway.guards.registry import Built
 from gateway.guards.vault import PLAIN, Form, Vault
 
 
@@ -40,10 +42,12 @@ def assembled(loaded: LoadedPolicy, ports: Ports) -> Policy:
         ConfigError: guards that cannot be had here, each with its line.
     """
     document = loaded.policy
+    guards = built(loaded, ports)
     return Policy(
         name=document.policy,
         version=document.version,
-        guards=build(loaded, ports),
+        guards=tuple(chain.from_iterable(guards)),
+        narrow=_narrow(document, guards),
         mode=document.mode,
         stages=frozenset(document.stages),
         matches=matcher(document.match, loaded.condition),
@@ -57,6 +61,12 @@ def assembled(loaded: LoadedPolicy, ports: Ports) -> Policy:
         hold_seconds=document.hold.max_ms / 1_000,
         parallel=document.parallel,
     )
+
+
+def _narrow(document: Document, guards: Sequence[Built]) -> Mapping[int, frozenset[Stage]]:
+    """By the place of each guard whose entry has `stages` of its own: those."""
+    stages = [entry.stages for entry, made in zip(document.guards, guards, strict=True) for _ in made]
+    return {place: frozenset(own) for place, own in enumerate(stages) if own is not None}
 
 
 def _forms(document: Document) -> Mapping[str, Form]:
@@ -74,12 +84,13 @@ def example_judge(loaded: LoadedPolicy, ports: Ports) -> Judge:
     Raises:
         ConfigError: guards that cannot be had here, each with its line.
     """
-    guards = build(loaded, ports)
+    guards = built(loaded, ports)
     document = loaded.policy
     policy = Policy(
         document.policy,
         document.version,
-        guards,
+        tuple(chain.from_iterable(guards)),
+        narrow=_narrow(document, guards),
         timeout=document.timeout_ms / 1_000,
         forms=_forms(document),
         parallel=document.parallel,

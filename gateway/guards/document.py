@@ -93,7 +93,13 @@ class Example(Strict):
         return (self.input if self.input is not None else self.output) or ""
 
 
-class GuardEntry(Strict):
+class GuardStages(Strict):
+    """What may stand among the settings of any guard."""
+
+    stages: Stages | None = Field(None, description="Which of the policy's stages it judges; all when left out.")
+
+
+class GuardEntry(GuardStages):
     """One guard of a policy by its name, with its own settings. A policy may have several of one name."""
 
     name: str

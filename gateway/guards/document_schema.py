@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
-from gateway.guards.document import Policy
+from gateway.guards.document import GuardStages, Policy
 from gateway.guards.registry import GUARDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,7 +27,7 @@ class _Generator(GenerateJsonSchema):
 
 def document_schema() -> dict[str, Any]:
     """The schema: one object, a policy; `guards` lists objects with one key each, a guard's name."""
-    models: list[type[BaseModel]] = [Policy, *(row.config for row in GUARDS.values())]
+    models: list[type[BaseModel]] = [Policy, GuardStages, *(row.config for row in GUARDS.values())]
     _, shared = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REF, schema_generator=_Generator
     )
@@ -37,6 +37,9 @@ def document_schema() -> dict[str, Any]:
         defs.pop(unused, None)
     policy["properties"]["guards"] |= {"items": _guards(), "minItems": 1}
     policy["properties"]["guards"].pop("default", None)
+    narrowed = defs.pop("GuardStages")["properties"]
+    for row in GUARDS.values():
+        defs[row.config.__name__]["properties"] = {**narrowed, **defs[row.config.__name__].get("properties", {})}
     defs["Example"]["oneOf"] = [{"required": ["input"]}, {"required": ["output"]}]
     document = {"$schema": DIALECT, "title": "Policy", **policy, "$defs": dict(sorted(defs.items()))}
     return _plain(document)  # type: ignore[no-any-return]

@@ -10,16 +10,19 @@ from time import perf_counter
 from typing import NamedTuple
 
 from gateway.guards import merge
-from gateway.guards.asking import Question, ask_all, bound
-from gateway.guards.base import Context, Finding, Guard, SpanGuard, Stage, Text
+from gateway.guards.asking import AT_ONCE, Question, ask_all, bound
+from gateway.guards.base import Context, Finding, Guard, Stage, Text
 from gateway.guards.beside import Beside, may_wait, too_late
-from gateway.guards.cache import VerdictCache
-from gateway.guards.policy import Draw, OnBlock, Policy, Run, begin, by_chance, is_sound
+from gateway.guards.cache import Key, VerdictCache
+from gateway.guards.policy import Draw, Finder, OnBlock, Policy, Run, begin, by_chance, is_sound
 from gateway.guards.vault import Form, Vault
 from gateway.guards.verdict import Verdict
 
 SPANS = -1
-"""Where in the memory the findings of a policy's span guards stand, all together."""
+"""Where in the memory the findings of those guards of a policy stand, all together, that judge at once."""
+
+_PATIENT = 1_000
+"""Where in the memory the guards of a patient run (`Run.patient`) begin, which are divided otherwise."""
 
 __all__ = ["OnBlock", "Outcome", "Policy", "judge"]
 
@@ -59,13 +62,16 @@ async def judge(
             answer until they have judged.
     """
     runs = begin(policies, context, draw)
+    if sum([len(text.value) for text in texts]) > AT_ONCE:
+        for run in runs:
+            run.patient = True
     memory = _Memory(cache, context.stage, texts) if cache is not None and runs else None
     later: Beside | None = None
     waiting = blocked = False
     for run in runs:
         if run.live:
-            waiting = waiting or bool(run.policy.asked)
-            if run.policy.spans:
+            waiting = waiting or bool(run.late)
+            if run.at_once:
                 _spans(run, texts, memory)
         blocked = blocked or run.blocks
     if waiting:
@@ -87,34 +93,37 @@ class _Memory:
         self._stage = stage
         self._digests = {text.path: cache.digest(text.value) for text in texts}
 
-    def get(self, policy: Policy, guard: int, path: str) -> list[Finding] | None:
+    def get(self, run: Run, guard: int, path: str) -> list[Finding] | None:
         """What is remembered of a text of these; None for nothing."""
-        return self._cache.get((policy.name, policy.version, self._stage, guard, self._digests[path]), path)
+        return self._cache.get(self._key(run, guard, path), path)
 
-    def put(self, policy: Policy, guard: int, path: str, found: Sequence[Finding]) -> None:
-        self._cache.put((policy.name, policy.version, self._stage, guard, self._digests[path]), found)
+    def put(self, run: Run, guard: int, path: str, found: Sequence[Finding]) -> None:
+        self._cache.put(self._key(run, guard, path), found)
+
+    def _key(self, run: Run, guard: int, path: str) -> Key:
+        number = guard + _PATIENT if run.patient else guard
+        return run.policy.name, run.policy.version, self._stage, number, self._digests[path]
 
 
 def _spans(run: Run, texts: Sequence[Text], memory: _Memory | None) -> None:
-    """Ask a policy's span guards about every text, or the memory."""
+    """Ask those guards of a policy that judge at once about every text, or the memory."""
     began = perf_counter()
-    policy = run.policy
     known = 0
     for text in texts:
-        found = memory.get(policy, SPANS, text.path) if memory is not None else None
+        found = memory.get(run, SPANS, text.path) if memory is not None else None
         if found is not None:
             known += 1
         else:
-            found = _found(run, policy.spans, text)
+            found = _found(run, run.at_once, text)
             if memory is not None and not run.failed:
-                memory.put(policy, SPANS, text.path, found)
+                memory.put(run, SPANS, text.path, found)
         if found:
             run.found += found
-    run.cached = known == len(texts) and not policy.asked
+    run.cached = known == len(texts) and not run.late
     run.duration += perf_counter() - began
 
 
-def _found(run: Run, guards: Sequence[SpanGuard], text: Text) -> list[Finding]:
+def _found(run: Run, guards: Sequence[Finder], text: Text) -> list[Finding]:
     everything: list[Finding] = []
     for guard in guards:
         try:
@@ -144,13 +153,13 @@ async def _others(
     now: list[Question] = []
     later: list[Question] = []
     for run in runs:
-        if run.status == "skipped" or not run.policy.asked:
+        if run.status == "skipped" or not run.late:
             continue
         if blocked:
             run.fail("skipped")
             continue
         questions = _questions(run, texts, context, memory)
-        run.cached = not questions and not run.policy.spans
+        run.cached = not questions and not run.at_once
         for question in questions:
             waits = beside and may_wait(run.policy, question.guard, context)
             (later if waits else now).append(question)
@@ -170,7 +179,7 @@ async def _others(
 def _questions(run: Run, texts: Sequence[Text], context: Context, memory: _Memory | None) -> list[Question]:
     """Whom to ask for one policy about what is not remembered."""
     questions: list[Question] = []
-    for number, guard in enumerate(run.policy.asked):
+    for number, guard in enumerate(run.late):
         guard = bound(guard, context)
         unknown: Sequence[Text] = texts
         if memory is not None and getattr(guard, "pure", False) is True:
@@ -187,7 +196,7 @@ def _note(question: Question, found: list[Finding], context: Context, memory: _M
     if memory is not None and getattr(guard, "pure", False) is True:
         for text in question.texts:
             here = [finding for finding in found if finding.path == text.path]
-            memory.put(run.policy, question.number, text.path, here)
+            memory.put(run, question.number, text.path, here)
 
 
 def _recalled(
@@ -196,7 +205,7 @@ def _recalled(
     """The texts about which nothing is remembered; what is remembered of the others goes into the record."""
     unknown: list[Text] = []
     for text in texts:
-        found = memory.get(run.policy, number, text.path)
+        found = memory.get(run, number, text.path)
         if found is None:
             unknown.append(text)
         elif found:

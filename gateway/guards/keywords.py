@@ -10,6 +10,9 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from gateway.guards.beginnings import encodable
 
+FEW = 1 << 10
+"""Up to so many words the fastest automaton is made; that of 2,400 takes 15 MB, 0.4 MB the other, which is as fast."""
+
 PIECE = 1 << 16
 """Characters searched at once, so that a long hostile text does not fill the memory with hits."""
 
@@ -24,9 +27,10 @@ class Keywords:
     __slots__ = ("_automaton", "_longest", "_size")
 
     def __init__(self, words: Sequence[str]) -> None:
+        kind = Implementation.DFA if len(words) <= FEW else Implementation.ContiguousNFA
         # A list, so that the order of the words is kept: hits name them by their index.
         self._automaton = AhoCorasick(
-            list(words), matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.DFA
+            list(words), matchkind=MatchKind.Standard, store_patterns=False, implementation=kind
         )
         self._longest = max(map(len, words), default=0)
         self._size = len(words)

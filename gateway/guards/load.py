@@ -16,6 +16,7 @@ from gateway.guards.base import Guard, SpanGuard
 from gateway.guards.conditions import Condition
 from gateway.guards.document import Policy
 from gateway.guards.ports import Ports
+from gateway.guards.registry import Built
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,17 @@ def loads(
 
 
 def build(loaded: LoadedPolicy, ports: Ports) -> tuple[Guard | SpanGuard, ...]:
-    """The guards of a policy, in the order of the document.
+    """The guards of a policy, in the order of the document. See `built`."""
+    return tuple(guard for guards in built(loaded, ports) for guard in guards)
+
+
+def built(loaded: LoadedPolicy, ports: Ports) -> tuple[Built, ...]:
+    """What each entry of a policy's `guards` becomes, in the order of the document.
 
     Raises:
-        ConfigError: those that cannot be had here, each with its line.
+        ConfigError: guards that cannot be had here, each with its line.
     """
-    guards: list[Guard | SpanGuard] = []
+    guards: list[Built] = []
     faults: list[str] = []
     ports = replace(ports, seconds=loaded.policy.timeout_ms / 1_000)
     for index, entry in enumerate(loaded.policy.guards):
@@ -131,7 +137,7 @@ def build(loaded: LoadedPolicy, ports: Ports) -> tuple[Guard | SpanGuard, ...]:
         try:
             if row is None:
                 raise ValueError("is no longer installed")
-            guards += row.build(entry.config, ports)
+            guards.append(row.build(entry.config, ports))
         except ValueError as error:
             faults.append(loaded.source.fault(("guards", index, entry.name), str(error)))
     if faults:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from gateway.guards.base import Context
 from gateway.guards.conditions import Condition, request_values
 from gateway.guards.document import Match
+from gateway.guards.policy import everyone
 
 _HASH_BYTES = 8
 _SPARE_BITS = 11
@@ -18,7 +19,7 @@ def matcher(match: Match, condition: Condition | None) -> Callable[[Context], bo
     """Whether a policy with this `match` and this `when` (None: without one) is for a request. The condition is asked
     last; what it raises, a `ConditionError`, is an error of the policy."""
     if condition is None:
-        return lambda context: matches(match, context)
+        return everyone if _asks_nothing(match) else lambda context: matches(match, context)
     return lambda context: matches(match, context) and condition.holds(request_values(context))
 
 
@@ -30,6 +31,10 @@ def matches(match: Match, context: Context) -> bool:
         and _one(match.keys, _given(context.key))
         and _one(match.tags, context.tags)
     )
+
+
+def _asks_nothing(match: Match) -> bool:
+    return all(not globs or "*" in globs for globs in (match.models, match.end_users, match.keys, match.tags))
 
 
 def _given(value: str | None) -> tuple[str, ...]:

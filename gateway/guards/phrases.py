@@ -32,7 +32,8 @@ MAX_PHRASE = 200
 MAX_PHRASES = 10_000
 """Phrases of one rule."""
 
-_SENTENCE_END = re.compile("[.!?\u2026]+[\"'\u201d\u2019)\\]\u00bb]*\\s|[\u3002\uff01\uff1f]|\n[ \t\r]*\n")
+# One sign that ends a sentence, not a run of them: each of a thousand full stops would be the start of another try.
+_SENTENCE_END = re.compile("[.!?\u2026][\"'\u201d\u2019)\\]\u00bb]*\\s|[\u3002\uff01\uff1f]|\n[ \t\r]*\n")
 
 
 def _phrases(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -140,17 +141,27 @@ class PhrasesGuard:
 
     def find(self, text: str, path: str) -> list[Finding]:
         """Every match that counts, in order of start; rules do not know of each other."""
-        matches, _ = self._look(encodable(text))
+        return self._findings(self._look(encodable(text))[0], path)
+
+    def settled(self, text: str) -> int:
+        """Where the first match starts that what follows could complete, prolong, excuse or undo."""
+        text = encodable(text)
+        return self._held(text, *self._look(text))
+
+    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
+        """`find(text, path)` and `settled(text)` at once, for little more than the price of one of them."""
+        text = encodable(text)
+        matches, hold = self._look(text)
+        return self._findings(matches, path), self._held(text, matches, hold)
+
+    def _findings(self, matches: set[Match], path: str) -> list[Finding]:
         findings = []
         for start, end, index in sorted(matches):
             rule = self.rules[index]
             findings.append(Finding(NAME, rule.name, rule.category, rule.action, path, start, end, rule.score))
         return findings
 
-    def settled(self, text: str) -> int:
-        """Where the first match starts that what follows could complete, prolong, excuse or undo."""
-        text = encodable(text)
-        matches, hold = self._look(text)
+    def _held(self, text: str, matches: set[Match], hold: int) -> int:
         ends = [lane.undecided(text) for lane in self.lanes]
         hold = min([hold, *(match for match, _ in ends), *(each.search.undecided(text) for each in self.patterns)])
         excuse = min((excuse for _, excuse in ends), default=len(text))

@@ -1,10 +1,11 @@
 """A policy as it runs, and the record of one judgement by it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import random
+from time import perf_counter
 from types import MappingProxyType
-from typing import Literal, TypeGuard
+from typing import Literal, Protocol, TypeGuard
 
 from gateway.guards.base import SEVERITY, Action, Context, Finding, Guard, SpanGuard, Stage
 from gateway.guards.vault import PLAIN, Form
@@ -22,6 +23,26 @@ def everyone(_: Context) -> bool:
 def is_span(guard: SpanGuard | Guard) -> TypeGuard[SpanGuard]:
     """Whether a guard judges at once, from the text alone."""
     return hasattr(guard, "settled")
+
+
+class Finder(Protocol):
+    """A guard that judges a whole text at once, and by that text alone."""
+
+    @property
+    def name(self) -> str:
+        """As a `Guard`'s."""
+        ...
+
+    def find(self, text: str, path: str) -> list[Finding]:
+        """As a `SpanGuard`'s."""
+        ...
+
+
+def finds_alone(guard: SpanGuard | Guard) -> TypeGuard[Finder]:
+    """Whether a guard judges a whole text at once, and by that text alone (see `gateway.guards.asking`)."""
+    if is_span(guard):
+        return True
+    return getattr(guard, "pure", False) is True and hasattr(guard, "find") and not hasattr(guard, "against")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +80,34 @@ class Policy:
     hold_chars: int = 400
     hold_seconds: float = 0.3
     parallel: bool = False
+    narrow: Mapping[int, frozenset[Stage]] = field(default_factory=lambda: MappingProxyType({}))
+    """The stages of those guards, by their place, that judge not all of the policy's."""
+    at: Mapping[Stage, "Policy"] = field(init=False, repr=False, compare=False)
+    """The policy as it is at each of its stages: with the guards that judge there."""
     spans: tuple[SpanGuard, ...] = field(init=False)
     """The guards that judge at once."""
     asked: tuple[Guard, ...] = field(init=False)
-    """The guards that are waited for."""
+    """The guards that are waited for where a text comes in pieces."""
+    at_once: tuple[Finder, ...] = field(init=False)
+    """The guards that judge a whole text at once, and by that text alone: `find` is all they are asked."""
+    late: tuple[Guard, ...] = field(init=False)
+    """The guards that are waited for also where a text is whole."""
     context: int = field(init=False)
     """How many characters before an index the span guards look at (`SpanGuard.shortest_context`)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spans", tuple(guard for guard in self.guards if is_span(guard)))
         object.__setattr__(self, "asked", tuple(guard for guard in self.guards if not is_span(guard)))
+        object.__setattr__(self, "at_once", tuple(guard for guard in self.guards if finds_alone(guard)))
+        object.__setattr__(self, "late", tuple(guard for guard in self.asked if not finds_alone(guard)))
         object.__setattr__(self, "context", max((guard.shortest_context() for guard in self.spans), default=0))
+        object.__setattr__(self, "at", MappingProxyType({stage: self._at(stage) for stage in self.stages}))
+
+    def _at(self, stage: Stage) -> "Policy":
+        if not self.narrow:
+            return self
+        here = (guard for place, guard in enumerate(self.guards) if stage in self.narrow.get(place, self.stages))
+        return replace(self, guards=tuple(here), stages=frozenset((stage,)), narrow=MappingProxyType({}))
 
     @property
     def enforced(self) -> bool:
@@ -97,6 +135,19 @@ class Run:
     cached: bool = False
     stream: Literal["", "hold", "observe"] = ""
     failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=perf_counter)
+    patient: bool = False
+    """The texts are long: only span guards are asked in place, the others may yield to the event loop."""
+
+    @property
+    def at_once(self) -> tuple[Finder, ...]:
+        """The guards that are asked in place about whole texts."""
+        return self.policy.spans if self.patient else self.policy.at_once
+
+    @property
+    def late(self) -> tuple[Guard, ...]:
+        """The guards that are waited for where texts are whole."""
+        return self.policy.asked if self.patient else self.policy.late
 
     @property
     def live(self) -> bool:
@@ -143,6 +194,7 @@ class Run:
             self.cached,
             self.stream,
             tuple(self.failures),
+            self.began,
         )
 
 
@@ -159,9 +211,10 @@ def begin(policies: Sequence[Policy], context: Context, draw: Draw = by_chance) 
     """A record for each policy that concerns `context`: `skipped` when sampled out, `error` when its matcher fails."""
     runs: list[Run] = []
     for policy in policies:
-        if policy.mode == "off" or context.stage not in policy.stages:
+        here = policy.at.get(context.stage)
+        if here is None or policy.mode == "off":
             continue
-        run = Run(policy)
+        run = Run(here)
         try:
             if not policy.matches(context):
                 continue

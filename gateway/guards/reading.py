@@ -12,11 +12,13 @@ from gateway.config.secret import Secret
 from gateway.config.source import Path_, closest
 from gateway.guards import conditions, registry
 from gateway.guards.conditions import Condition
-from gateway.guards.document import GuardEntry, Policy
+from gateway.guards.document import GuardEntry, GuardStages, Policy
 
 SECTION = "policy"
 _FORM = ("placeholder", "restore")
 """Settings that guards of one name share within a policy: a verdict knows a guard by its name."""
+_STAGES = "stages"
+"""A setting that every guard has, but for those of other packages that mean something of their own by it."""
 _CHANGING = ("hash", "mask", "redact")
 
 
@@ -83,9 +85,11 @@ def _guard(reader: Reader, name: str, value: Any, path: Path_) -> GuardEntry | N
         return None
     if not _is_mapping(reader, value, path):
         return None
-    given = reader.known(SECTION, value, path, row.config.model_fields)
+    given = reader.known(SECTION, value, path, {*row.config.model_fields, _STAGES})
+    shared = {} if _STAGES in row.config.model_fields else {_STAGES: given.pop(_STAGES, (None, path))}
+    narrowed = reader.make(GuardStages, shared, path)
     config = _config(reader, row.config, given, path)
-    return GuardEntry(name=name, config=config) if config else None
+    return GuardEntry(name=name, config=config, stages=narrowed.stages) if config and narrowed else None
 
 
 def _config(reader: Reader, model: type[Strict], given: Given, path: Path_) -> Strict | None:
@@ -114,10 +118,7 @@ def _takes_secret(annotation: Any) -> bool:
 
 def _cross(policy: Policy) -> Iterable[tuple[Path_, str]]:
     """What is wrong between parts that are each right."""
-    for index, entry in enumerate(policy.guards):
-        row = registry.find(entry.name)
-        if row and (odd := [stage for stage in policy.stages if stage not in row.stages]):
-            yield ("guards", index, entry.name), f"cannot judge {odd[0]}; set stages: [{', '.join(row.stages)}]"
+    yield from _cross_stages(policy)
     rows = [row for entry in policy.guards if (row := registry.find(entry.name))]
     if policy.parallel and all(row.kind in registry.AT_ONCE for row in rows):
         yield ("parallel",), "has no effect: all guards of this policy judge at once"
@@ -134,6 +135,19 @@ def _cross(policy: Policy) -> Iterable[tuple[Path_, str]]:
             yield (*place, test.stage), "is a stage this policy does not look at"
         if test.becomes is not None and test.expect not in _CHANGING:
             yield (*place, "becomes"), "only stands with expect: hash, mask or redact"
+
+
+def _cross_stages(policy: Policy) -> Iterable[tuple[Path_, str]]:
+    """What is wrong between a policy's stages and those of its guards."""
+    for index, entry in enumerate(policy.guards):
+        row = registry.find(entry.name)
+        if row and (odd := [stage for stage in entry.stages or policy.stages if stage not in row.stages]):
+            yield ("guards", index, entry.name), f"cannot judge {odd[0]}; set stages: [{', '.join(row.stages)}]"
+        if beyond := [stage for stage in entry.stages or () if stage not in policy.stages]:
+            yield ("guards", index, entry.name, _STAGES), f"has {beyond[0]}, which this policy does not look at"
+    for stage in policy.stages:
+        if policy.guards and all(stage not in (entry.stages or policy.stages) for entry in policy.guards):
+            yield ("guards",), f"none of them judges {stage}, which is among the policy's stages"
 
 
 def merged(faults: Sequence[tuple[Path_, str]], value: Any) -> list[tuple[Path_, str]]:

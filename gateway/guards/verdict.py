@@ -1,6 +1,6 @@
 """What a policy decided about a request, and how that is said in a header. It holds no text: it may be logged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,10 +23,10 @@ class Verdict:
     and to make a frozen one of so many fields takes as long as to look a text up.
 
     `decision` is the gravest action of its findings, or `block` when it could not be judged and `fail_mode` says so.
-    `enforced` is False for a policy in shadow: nothing was done about the decision. `duration` is in seconds. `cached`
-    says that every finding came from the verdict cache. `stream` says how guards that need a whole answer were served:
-    `hold` (the answer waited for them) or `observe` (it did not). `failures` names the guards that failed and the class
-    of what each raised, as in `moderation: GuardFailed`.
+    `enforced` is False for a policy in shadow: nothing was done about the decision. `duration` is in seconds, `began`
+    the `perf_counter` of its beginning. `cached` says that every finding came from the verdict cache. `stream` says how
+    guards that need a whole answer were served: `hold` (the answer waited for them) or `observe` (it did not).
+    `failures` names the guards that failed and the class of what each raised, as in `moderation: GuardFailed`.
     """
 
     policy: str
@@ -41,6 +41,7 @@ class Verdict:
     cached: bool = False
     stream: Literal["", "hold", "observe"] = ""
     failures: tuple[str, ...] = ()
+    began: float = 0.0
 
 
 def gravest(findings: Iterable[Finding]) -> Action:
@@ -61,9 +62,9 @@ def header(verdicts: Iterable[Judgement]) -> str:
     decisions: dict[str, str] = {}
     notes: dict[str, dict[str, None]] = {}
     for verdict in verdicts:
-        before = decisions.get(verdict.policy, "allow")
-        graver = _grave(verdict.decision) > _grave(before)
-        decisions[verdict.policy] = verdict.decision if graver else before
+        before = decisions.get(verdict.policy)
+        if before is None or _GRAVITY[verdict.decision] > _GRAVITY[before]:
+            decisions[verdict.policy] = verdict.decision
         said = notes.setdefault(verdict.policy, {})
         if not verdict.enforced:
             said["shadow"] = None
@@ -71,8 +72,7 @@ def header(verdicts: Iterable[Judgement]) -> str:
             said[verdict.status] = None
         if verdict.stream:
             said[verdict.stream] = None
-    return ", ".join(f"{';'.join((f'{policy}={decision}', *notes[policy]))}" for policy, decision in decisions.items())
+    return ", ".join([";".join((f"{policy}={decision}", *notes[policy])) for policy, decision in decisions.items()])
 
 
-def _grave(decision: str) -> int:
-    return next(number for action, number in SEVERITY.items() if action == decision)
+_GRAVITY: Mapping[str, int] = {str(action): number for action, number in SEVERITY.items()}

@@ -99,6 +99,8 @@ class Window:
 
     def close(self, text: str = "") -> str:
         """The rest of the text, after its end has come with `text`."""
+        if not text and len(self._buffer) == self._sent and not self._extra and self._swallowed is None:
+            return ""  # everything was settled
         given = ""
         if len(self._buffer) - self._sent + len(text) >= self._max_held:
             given = self.feed(text)

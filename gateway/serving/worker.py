@@ -14,7 +14,7 @@ from gateway.config.source import Source
 from gateway.config.watch import Watcher
 from gateway.errors import ConfigError
 from gateway.ledger import tokens
-from gateway.routing import builtin
+from gateway.routing import builtin, guarding
 from gateway.telemetry import logs
 
 WATCH_SECONDS = 1.0
@@ -98,8 +98,10 @@ class Worker:
             self.log.warning("config_warnings", warnings=list(found.settings.warnings))
         if found.settings.general.master_key is None:
             self.log.warning("no_master_key", serving="loopback only, any key accepted")
-        if found.settings.policies is None:
-            self.log.warning("no_policies", enforce="name [default], or others, under policies in the configuration")
+        if not guarding.named(found.settings):
+            self.log.warning(
+                "no_policies", serving="prompts and answers pass unjudged; policies: [default] judges them"
+            )
         for encoding in self.gateway.serving.catalogue.encodings():
             await asyncio.to_thread(tokens.preload, encoding)
         # What is loaded now stays: looking through it again and again would cost a fifth of the time of every request.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -42,6 +43,21 @@ def test_the_banners_line_can_be_pasted_whatever_the_models_name_is(tmp_path: Pa
     with kit.gateway(tmp_path, config) as process:
         line = next(line.strip() for line in process.err.splitlines() if line.strip().startswith("curl "))
         assert json.loads(kit.shell(line))["model"] == alias
+
+
+def test_the_banner_names_the_policies_in_force(tmp_path: Path):
+    with kit.gateway(tmp_path) as process:
+        assert re.search(r"^  policies +default$", process.err, re.MULTILINE)
+        assert not process.lines("no_policies")
+        status, body = kit.fetch(f"{process.url}/v1/completions", {**ASK, "prompt": f"Keep AKI{'AZ7QJ3MX5LT2WN4RB'}"})
+        assert (status, body["error"]["code"]) == (400, "policy_blocked")
+
+
+def test_a_gateway_without_policies_says_so_at_its_start(tmp_path: Path):
+    with kit.gateway(tmp_path, DEMO + "policies: []\n") as process:
+        assert re.search(r"^  policies +none: prompts and answers pass unjudged$", process.err, re.MULTILINE)
+        (line,) = process.lines("no_policies")
+        assert "unjudged" in line["serving"]
 
 
 def test_the_bare_command_serves(tmp_path: Path):
@@ -157,7 +173,7 @@ def test_a_request_is_one_json_line_without_its_content(tmp_path: Path):
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 def test_a_client_that_leaves_ends_the_call_to_the_provider(tmp_path: Path, stream: bool):
-    begun = [b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'] if stream else []
+    begun = [b'data: {"choices": [{"index": 0, "delta": {"content": "Hi "}}]}\n\n'] if stream else []
 
     async def leave() -> None:
         handler = (

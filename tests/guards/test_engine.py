@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gateway.guards.asking import AT_ONCE
 from gateway.guards.base import Context, Finding, Scope, Text
 from gateway.guards.cache import VerdictCache
 from gateway.guards.engine import Outcome, Policy, judge
@@ -341,3 +342,26 @@ def test_the_header_says_what_really_happened():
         Verdict("topics", 2, "output", "flag", False, stream="observe"),
     ]
     assert header(verdicts) == "pii=mask;error, judge=block;timeout;hold, topics=flag;shadow;observe"
+
+
+def test_a_guard_that_judges_at_once_lets_others_have_their_turn_over_a_long_text():
+    class Patient:
+        name, scope, pure = "patient", "whole", True
+
+        def find(self, text: str, path: str) -> list[Finding]:
+            raise AssertionError("asked in place about a long text")
+
+        async def check(self, texts: Sequence[Text], context: Context) -> list[Finding]:
+            await asyncio.sleep(0)
+            return [Finding("patient", "long", "test", "flag", text.path, 0, 0) for text in texts]
+
+    async def run() -> None:
+        cache = VerdictCache()
+        policy = Policy("p", guards=(Patient(),))
+        texts = [Text("prompt[0]", "x" * (AT_ONCE + 1))]
+        for cached in (False, True):
+            outcome = await judge([policy], texts, Context("input"), cache=cache)
+            (verdict,) = outcome.verdicts
+            assert (verdict.status, verdict.decision, verdict.cached) == ("ok", "flag", cached)
+
+    asyncio.run(run())

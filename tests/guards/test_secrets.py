@@ -48,6 +48,7 @@ def test_every_rule_has_its_examples_and_a_name_of_its_own():
     ids = [rule.id for rule in RULES]
     assert len(ids) == len(set(ids)) >= 60
     assert sorted(ids) == sorted(row[0] for row in ROWS)
+    assert all(len(set(row[1:3])) == len(set(row[3:])) == 2 for row in ROWS)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)

@@ -12,11 +12,14 @@ from typing import Any
 
 import regex  # type: ignore[import-untyped]
 import tldextract
-from presidio_analyzer import PatternRecognizer, predefined_recognizers
-from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
 from gateway.guards.pii import context, shapes
+from gateway.guards.pii import presidio as library
 from gateway.guards.pii.defaults import KNOWN, REGIONS, Cut
+
+_CLASSES = library.classes([known.recognizer for known in KNOWN.values()])
+_EMAIL: Any = _CLASSES["EmailRecognizer"]
+_PATTERN: Any = _EMAIL.__base__
 
 logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
 
@@ -36,7 +39,7 @@ _SUFFIXES = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
 """Knows the public suffixes it was shipped with: no socket, no file but its own."""
 
 
-class OfflineEmailRecognizer(EmailRecognizer):
+class OfflineEmailRecognizer(_EMAIL):  # type: ignore[misc]  # known when it runs
     """Presidio's, without the download of the public suffix list at the first address."""
 
     def validate_result(self, pattern_text: str) -> bool:
@@ -117,7 +120,7 @@ def recognizer(entity: str, score: float | None = None) -> Recognizer:
     fold = bool(flags & regex.IGNORECASE)
     threshold = known.score if score is None else score
     patterns = tuple((regex.compile(one.regex, flags), one.score) for one in made.patterns)
-    checked = type(made).validate_result is not PatternRecognizer.validate_result
+    checked = type(made).validate_result is not _PATTERN.validate_result
     best = 1.0 if checked else max(one.score for one in made.patterns)
     sources = [one.regex for one in made.patterns]
     return Recognizer(
@@ -141,9 +144,9 @@ def presidio(entity: str, regions: Sequence[str] = REGIONS) -> Any:
     known = KNOWN[entity]
     words: Mapping[str, Any] = {"context": list(known.context)} if known.context else {}
     if entity == "PHONE_NUMBER":
-        return PhoneRecognizer(supported_regions=tuple(regions), **words)
+        return _CLASSES["PhoneRecognizer"](supported_regions=tuple(regions), **words)
     if entity == "IBAN_CODE":  # small letters too, as Presidio's own registry has it
-        return IbanRecognizer(regex_flags=regex.DOTALL | regex.MULTILINE | regex.IGNORECASE, **words)
+        return _CLASSES["IbanRecognizer"](regex_flags=regex.DOTALL | regex.MULTILINE | regex.IGNORECASE, **words)
     if entity == "EMAIL_ADDRESS":
         return OfflineEmailRecognizer(name="EmailRecognizer", **words)
-    return getattr(predefined_recognizers, known.recognizer)(**words)
+    return _CLASSES[known.recognizer](**words)

@@ -1,0 +1,26 @@
+"""Presidio's recognizers come without spaCy, and leave Presidio as everybody else knows it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BY_NAME = """
+import sys
+from gateway.guards.pii import presidio, recognizers
+assert recognizers.recognizer("CREDIT_CARD").hits("4111 1111 1111 1111") == [(0, 19, 1.0)]
+assert not {"spacy", "numpy", "presidio_analyzer"} & set(sys.modules)
+from presidio_analyzer import AnalyzerEngine, PatternRecognizer
+assert AnalyzerEngine.__module__ == "presidio_analyzer.analyzer_engine"
+assert presidio.classes(["CryptoRecognizer"])["CryptoRecognizer"].__base__ is PatternRecognizer
+try:
+    presidio.classes(["NobodysRecognizer"])
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_presidio_is_imported_by_name_and_is_whole_for_everybody_else():
+    argv = [sys.executable, "-c", BY_NAME]
+    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "NobodysRecognizer" in done.stdout
