@@ -224,7 +224,7 @@ def test_a_judge_is_judged_by_no_policy(tmp_path: Path):
     provider = Judging()
     status, headers, body = ask(provider, f"Mail {EMAIL}", f"['{document}']")
     assert (status, text_of(body, stream=False)) == (200, ("Fine.", "stop"))
-    assert headers["x-gateway-guardrails"] == "judge=mask;hold"
+    assert headers["x-gateway-guardrails"] == "judge=mask"
     asked, sent, answered = provider.seen
     assert sent == "Mail <EMAIL_ADDRESS_1>"
     assert CARD in asked

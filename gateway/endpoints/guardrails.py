@@ -11,7 +11,7 @@ from gateway import exchange as exchanges
 from gateway.endpoints import respond
 from gateway.errors import AuthenticationError, InvalidJson, InvalidType, InvalidValue, MissingParameter, RequestTimeout
 from gateway.exchange import Exchange
-from gateway.guards.base import Context, Finding, Stage, Text
+from gateway.guards.base import SEVERITY, Context, Finding, Stage, Text
 from gateway.guards.engine import Outcome, judge
 from gateway.guards.policy import Policy
 from gateway.guards.verdict import Verdict
@@ -154,8 +154,16 @@ class Policies:
                 "mode": policy.mode,
                 "stages": sorted(policy.stages),
                 "guards": [guard.name for guard in policy.guards],
-                "decisions": dict(self.counts.get(policy.name, {})),
+                **self._counted(policy.name),
             }
             for policy in self.policies
         ]
         await respond.plain(send, {"data": data})
+
+    def _counted(self, policy: str) -> dict[str, dict[str, int]]:
+        """How often it decided what, and how often it could not be judged, or not wholly, whatever followed."""
+        counted = self.counts.get(policy, {})
+        return {
+            "decisions": {said: count for said, count in counted.items() if said in SEVERITY},
+            "statuses": {said: count for said, count in counted.items() if said not in SEVERITY},
+        }

@@ -48,11 +48,11 @@ def plan(runs: Sequence[Run], context: Context, max_held: int = MAX_HELD) -> Pla
     observers: list[Asked] = []
     for run in live:
         for guard in run.policy.asked:
-            mine = _served(run, guard, held, by_clause, observers)
+            mine = _served(run, guard, context, held, by_clause, observers)
             mine.append((run, bound(guard, context)))
     for run, _ in observers:
         run.stream = "observe"
-    for run, _ in held:
+    for run, _ in held if context.stream else ():
         run.stream = "hold"
     return Plan(
         context,
@@ -68,13 +68,15 @@ def plan(runs: Sequence[Run], context: Context, max_held: int = MAX_HELD) -> Pla
     )
 
 
-def _served(run: Run, guard: Guard, held: list[Asked], by_clause: list[Asked], observers: list[Asked]) -> list[Asked]:
-    """Which of the three a guard belongs to."""
+def _served(
+    run: Run, guard: Guard, context: Context, held: list[Asked], by_clause: list[Asked], observers: list[Asked]
+) -> list[Asked]:
+    """Which of the three a guard belongs to; an answer that does not stream can always wait."""
     if not run.policy.enforced:
         return observers
     if guard.scope == "clause":
         return by_clause
-    return held if run.policy.stream == "hold" else observers
+    return held if run.policy.stream == "hold" or not context.stream else observers
 
 
 class Track:

@@ -27,7 +27,7 @@ Decode = Callable[[str, tuple[int, ...]], str | None]
 
 
 Counts = defaultdict[str, Counter[str]]
-"""How often each policy decided what."""
+"""How often each policy decided what, and how often its status was another than `ok`."""
 
 
 class GuardInputMiddleware:
@@ -65,6 +65,8 @@ class GuardInputMiddleware:
             if self.counts is not None:
                 for judgement in exchange.judgements():
                     self.counts[judgement.policy][judgement.decision] += 1
+                    if judgement.status != "ok":
+                        self.counts[judgement.policy][judgement.status] += 1
 
     async def _judge(self, exchange: Exchange, request: CompletionRequest, vault: Vault) -> Beside | None:
         """Judge the prompts; what is given back judges on beside the call, which nobody is answered from until then.

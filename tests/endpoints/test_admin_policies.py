@@ -68,6 +68,7 @@ def test_what_is_loaded_is_listed(served: process.Served) -> None:
             "stages": ["input", "output"],
             "guards": ["pii"],
             "decisions": {},
+            "statuses": {},
         },
         {
             "policy": "watch",
@@ -76,6 +77,7 @@ def test_what_is_loaded_is_listed(served: process.Served) -> None:
             "stages": ["output"],
             "guards": ["phrases", "secrets"],
             "decisions": {},
+            "statuses": {},
         },
     ]
 

@@ -52,7 +52,7 @@ def answered(guard: AnswerGuard, deltas: Sequence[Delta | Exception]) -> tuple[l
 
 
 def guard_of(*policies: Policy, choices: int = 1, **more: object) -> AnswerGuard:
-    return AnswerGuard(policies, OUTPUT, choices=choices, **more)
+    return AnswerGuard(policies, replace(OUTPUT, stream=not more.get("whole")), choices=choices, **more)
 
 
 def texts(deltas: Sequence[Delta], choices: int = 1) -> list[str]:
