@@ -1,6 +1,7 @@
 """The gateway as one ASGI application: configuration in, the onion around the endpoints out."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -9,25 +10,35 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.config import environment
+from gateway.config import environment, otel
 from gateway.config.model import Settings
 from gateway.config.source import Source
 from gateway.endpoints import health, openapi
 from gateway.endpoints.completions import Completions
+from gateway.endpoints.end_users import AllEndUsers, OneEndUser
 from gateway.endpoints.guardrails import GuardrailCheck, Policies
+from gateway.endpoints.keys import Key, Keys
+from gateway.endpoints.metrics import Scrape
 from gateway.endpoints.models import Models
 from gateway.errors import ConfigError, MethodNotAllowed, RequestError, RouteNotFound
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
+from gateway.identity.callers import Callers, Identity
+from gateway.ledger.keys import Database, SqlEndUsers, SqlKeys
 from gateway.middleware import stack
 from gateway.middleware.guard_input import Counts
+from gateway.observing import Observing
 from gateway.providers.demo.app import app as demo_app
 from gateway.routing import guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.engines.asgi_app import AsgiUpstream
 from gateway.routing.engines.pooled.pool import PooledUpstream
 from gateway.routing.upstream import Switch, Upstream
+from gateway.telemetry import conventions as names
 from gateway.telemetry.logs import Logger
+from gateway.telemetry.options import changed_exporting, options
+from gateway.telemetry.routes import METRICS_PATH
+from gateway.version import __version__
 from gateway.wire.paths import COMPLETION_PATHS
 
 
@@ -70,18 +81,33 @@ class Gateway:
         source: where its settings stand, for faults.
         log: where requests and faults are written.
         upstream: how providers are reached; None for the default engine. It is closed with the gateway.
+        metrics_folder: where the workers of one server count together; None for a process alone.
 
     Raises:
-        ConfigError: a deployment that cannot be served.
+        ConfigError: a deployment that cannot be served, or variables of telemetry that are wrong.
     """
 
-    def __init__(self, settings: Settings, source: Source, log: Logger, upstream: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        log: Logger,
+        upstream: Upstream | None = None,
+        metrics_folder: Path | None = None,
+    ) -> None:
         self.log = log
+        self.plan = _telemetry_plan(settings)
         self.http2 = settings.general.http2
         self.upstream = upstream or default_upstream(self.http2)
         self.pool = Pool()
+        self.database_url = settings.general.database_url
+        self.database = Database(self.database_url)
+        self.identity = Identity(SqlKeys(self.database), SqlEndUsers(self.database))
+        self.observing = Observing(self.plan, options(settings, self.plan), self.upstream, log, metrics_folder)
+        if self.plan.warnings:
+            log.warning("telemetry_warnings", warnings=list(self.plan.warnings))
         self.stale = False
-        self.serving = self._build(settings, source)
+        self.serving = self._build(settings, source, self.plan)
 
     def __repr__(self) -> str:
         return f"<Gateway {self.serving.catalogue!r} upstream={self.upstream!r}>"
@@ -93,32 +119,55 @@ class Gateway:
         """Serve another configuration from the next request on; requests under way finish on theirs.
 
         The connections to providers stay, and what was chosen at the start stays with them: while
-        `general_settings.http2` is another than then, every reload says in the log that it waits for the next start.
+        `general_settings.http2`, or where telemetry is sent, is another than then, every reload says in the log that it
+        waits for the next start.
 
         Raises:
             ConfigError: the new one cannot be served, and the old one goes on.
         """
-        self.serving = self._build(settings, source)
+        plan = _telemetry_plan(settings)
+        self.serving = self._build(settings, source, plan)
         if settings.general.http2 != self.http2:
             self.log.warning("setting_waits_for_restart", setting="general_settings.http2")
+        if settings.general.database_url != self.database_url:
+            self.log.warning("setting_waits_for_restart", setting="general_settings.database_url")
+        if changed_exporting(self.plan, plan):
+            self.log.warning("setting_waits_for_restart", setting="telemetry.otlp_*, service_name, resource_attributes")
         self.stale = False
 
     def keep(self) -> None:
         """Say in `/health/ready` that a newer configuration was refused and an older one is being served."""
         self.stale = True
 
+    def start(self) -> None:
+        """Begin what goes on beside requests, on the running event loop: a server calls it once.
+
+        Raises:
+            ConfigError: see `Observing.start`.
+        """
+        self.observing.start()
+        self.identity.start()
+
     async def close(self) -> None:
-        """Close the connections to providers, and take no more work for guards that block."""
+        """Send what telemetry has left, close the connections to providers, and take no more work for guards that
+        block."""
         self.pool.close()
+        await self.observing.close()
+        self.identity.close()
+        await self.database.close()
         await self.upstream.close()
 
-    def _build(self, settings: Settings, source: Source) -> Serving:
+    def _build(self, settings: Settings, source: Source, plan: otel.Plan) -> Serving:
         catalogue = Catalogue(settings, source)
-        policies, files = guarding.policies(settings, source, guarding.ports(self.upstream, catalogue, self.pool))
+        ports = guarding.ports(self.upstream, catalogue, self.pool, self._note)
+        policies, files = guarding.policies(settings, source, ports)
+        self.observing.metrics.know(catalogue.names(), {deployment.model for deployment in settings.deployments})
         counts: Counts = defaultdict(Counter)
         completions = Completions(catalogue, self.upstream, settings.general.max_parallel_prompts, self.log)
         models = Models(catalogue, int(time()))
-        ready = health.Ready({"configuration": self._configuration, "models": lambda: _models(catalogue)})
+        callers = self.identity.using(settings, source.files[0].parent if source.files else Path(), ports.call)
+        checks = {"configuration": self._configuration, "models": lambda: _models(catalogue)}
+        ready = health.Ready({**checks, "keys": lambda: self.identity.state})
         routes = (
             *(Route(path, completions, methods=["POST"]) for path in COMPLETION_PATHS),
             *(Route(path, models, methods=["GET"]) for path in ("/v1/models", "/models", "/v1/models/{model:path}")),
@@ -130,17 +179,48 @@ class Gateway:
                 methods=["POST"],
             ),
             Route("/admin/policies", Policies(policies, counts), methods=["GET"]),
+            *_administration(self.identity, callers, settings.general.request_read_timeout),
+            Route(
+                METRICS_PATH,
+                Scrape(self.observing.metrics, {names.SERVICE_VERSION: __version__, **plan.resource}),
+                methods=["GET"],
+            ),
             Route("/openapi.json", openapi.OpenApi(), methods=["GET"]),
         )
         app: ASGIApp = _Routes(routes)
-        for step in reversed(stack(settings, self.log, policies, guarding.decoder(catalogue), counts)):
+        telemetry = self.observing.telemetry.using(options(settings, plan))
+        decode = guarding.decoder(catalogue)
+        for step in reversed(stack(settings, self.log, policies, decode, counts, telemetry, callers)):
             app = step.cls(app, *step.args, **step.kwargs)
         return Serving(settings, catalogue, policies, (*source.files, *files), routes, app)
+
+    def _note(self, event: str, attributes: Mapping[str, str | int | float]) -> None:
+        self.log.info(event, **attributes)
 
     def _configuration(self) -> tuple[bool, str]:
         if self.stale:
             return True, "an older one is served: the newest has faults, which the log names"
         return True, "ok"
+
+
+def _telemetry_plan(settings: Settings) -> otel.Plan:
+    """What telemetry does, by the settings and the process's variables.
+
+    Raises:
+        ConfigError: every fault of those variables.
+    """
+    return otel.plan(settings.telemetry, {**environment.snapshot(), **settings.environment_variables})
+
+
+def _administration(identity: Identity, callers: Callers, seconds: float) -> tuple[Route, ...]:
+    """The routes of keys and end users; a client has so many seconds to send its body."""
+    one = OneEndUser(identity.end_users, callers.naming, seconds)
+    return (
+        Route("/admin/keys", Keys(identity.keyring, callers.hashes, seconds), methods=["GET", "POST"]),
+        Route("/admin/keys/{id}", Key(identity.keyring, seconds), methods=["PATCH", "DELETE"]),
+        Route("/admin/end-users", AllEndUsers(identity.end_users), methods=["GET"]),
+        Route("/admin/end-users/{id:path}", one, methods=["PATCH", "DELETE"]),
+    )
 
 
 def _models(catalogue: Catalogue) -> tuple[bool, str]:

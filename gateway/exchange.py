@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from time import perf_counter, time_ns
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.judgement import Capture, Judgement
+from gateway.principal import Principal
 from gateway.types import Call, CompletionRequest, Cost, Delta, FinishReason, Opening, Usage
 
 SCOPE_KEY = "gateway.exchange"
@@ -27,40 +29,6 @@ def new_id(prefix: str) -> str:
 
 Filter = Callable[[AsyncIterator[Delta]], AsyncIterator[Delta]]
 """Reads an answer's deltas and gives out what may leave; whoever writes the answer applies the filters in order."""
-
-
-class Judgement(Protocol):
-    """What a policy decided, as those read it who know no guards; `gateway.guards.verdict.Verdict` is one."""
-
-    @property
-    def policy(self) -> str:
-        """The policy's name."""
-        ...
-
-    @property
-    def stage(self) -> str:
-        """`input` or `output`."""
-        ...
-
-    @property
-    def decision(self) -> str:
-        """The gravest action: `allow`, `flag`, `hash`, `mask`, `redact` or `block`."""
-        ...
-
-    @property
-    def enforced(self) -> bool:
-        """False in shadow."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """`ok`, `skipped`, `timeout` or `error`."""
-        ...
-
-    @property
-    def stream(self) -> str:
-        """`hold` or `observe` where guards needed the whole of a stream, else empty."""
-        ...
 
 
 @dataclass(slots=True)
@@ -127,8 +95,18 @@ class Exchange:
     """Nanoseconds since 1970, for those who tell the time to others."""
     trace: Trace | None = None
     """None where nobody traces."""
+    ended: float | None = None
+    """When the last byte of the answer had left, or nobody was there any more to take it."""
+
+    # on which way
+    scheme: str = "http"
+    server: tuple[str, int | None] | None = None
+    """Address and port it came in at."""
+    user_agent: str | None = None
 
     # who
+    principal: Principal | None = None
+    """None where nobody is asked for a key: in process, or on a gateway without a master key."""
     key_alias: str | None = None
     end_user: str | None = None
     session: str | None = None
@@ -143,6 +121,8 @@ class Exchange:
     """What the model is told and no answer may repeat: system messages, the gateway's own and a client's."""
     withheld: str | None = None
     """What to answer in place of every choice, without calling anybody: a policy blocked the prompt and says so."""
+    capture: Capture | None = field(default=None, repr=False)
+    """Who keeps what is answered; None where nobody may."""
     judges: list[Callable[[], Sequence[Judgement]]] = field(default_factory=list)
     """Each gives the verdicts of one step, so far as they are known when it is asked."""
 
@@ -191,8 +171,8 @@ class Exchange:
             self._waited += perf_counter() - self._waiting_since
 
     def duration(self) -> float:
-        """Seconds since the request came in."""
-        return perf_counter() - self.began
+        """Seconds since the request came in; once it is over, those it took."""
+        return (perf_counter() if self.ended is None else self.ended) - self.began
 
     def time_left(self) -> float | None:
         """Seconds of the client's patience that are left, at least a millisecond; None when it named none."""
@@ -200,7 +180,7 @@ class Exchange:
 
     def overhead(self) -> float:
         """Seconds since the request came in that were not spent waiting for a provider."""
-        now = perf_counter()
+        now = perf_counter() if self.ended is None else self.ended
         pending = now - self._waiting_since if self._waiting else 0.0
         return now - self.began - self._waited - pending
 

@@ -57,6 +57,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _otlp_url(value: str) -> str:
+    if not re.match(r"(https?|grpcs?)://[^/\s]", value) or _CONTROL.search(value) or " " in value:
+        raise ValueError("must be a URL that starts with http://, https://, grpc:// or grpcs:// and names a host")
+    return value.rstrip("/")
+
+
 def _database_url(value: str) -> str:
     if not re.match(r"(sqlite|postgres|postgresql)://", value):
         raise ValueError("must start with sqlite:/// or postgresql://")
@@ -100,6 +106,8 @@ SecretText = Annotated[Secret, BeforeValidator(_secret), PlainSerializer(str, re
 """Text that never prints."""
 HttpUrl = Annotated[str, AfterValidator(_http_url), PlainSerializer(masked_url, return_type=str)]
 """An http or https address without a trailing slash."""
+OtlpUrl = Annotated[str, AfterValidator(_otlp_url), PlainSerializer(masked_url, return_type=str)]
+"""The address of an OpenTelemetry receiver, over HTTP or gRPC."""
 DatabaseUrl = Annotated[str, AfterValidator(_database_url), PlainSerializer(masked_url, return_type=str)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url), PlainSerializer(masked_url, return_type=str)]
 _Masked = PlainSerializer(lambda names: dict.fromkeys(names, HIDDEN), return_type=dict)

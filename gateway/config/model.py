@@ -24,6 +24,7 @@ from gateway.config.fields import (
     SecretText,
     Strict,
 )
+from gateway.config.jwt import JwtSettings
 from gateway.config.secret import Secret
 
 RoutingStrategy = Literal[
@@ -163,6 +164,16 @@ class GeneralSettings(Strict):
     master_key: Annotated[SecretText, AfterValidator(_master_key)] | None = Field(
         None, description="The administrator's key, at least 8 characters; without it the gateway serves loopback only."
     )
+    key_secret: SecretText | None = Field(
+        None, description="What virtual keys are hashed with; the master key when left out. Changing it ends every key."
+    )
+    previous_key_secrets: tuple[SecretText, ...] = Field(
+        (), description="Former values of key_secret (or the former master key) whose virtual keys still work."
+    )
+    jwt: JwtSettings | None = Field(None, description="Signed tokens that are taken in place of a key.")
+    reject_clientside_metadata_tags: bool = Field(
+        False, description="Refuse requests that name tags: only those of their key count."
+    )
     database_url: DatabaseUrl = Field(
         "sqlite:///gateway.db", description="Where keys, budgets and usage are kept: SQLite or PostgreSQL."
     )
@@ -199,6 +210,12 @@ class EndUserSettings(Strict):
     require: bool = Field(False, description="Refuse requests that name no end user.")
     default_budget: Budget | None = Field(None, description="Budget of every end user who has none of their own.")
     pseudonymize: bool = Field(False, description="Keep a keyed hash of the end user's name instead of the name.")
+    pseudonym_key: SecretText | None = Field(
+        None, description="What those hashes are made with; the master key when left out."
+    )
+    previous_pseudonym_keys: tuple[SecretText, ...] = Field(
+        (), description="Former values of it, by which those blocked then are still known."
+    )
 
 
 class TelemetrySettings(Strict):

@@ -36,13 +36,11 @@ _ONE_ATTEMPT = "not applied by this version: each request gets one attempt at on
 
 PENDING: tuple[Row, ...] = (
     Row("end_users.default_budget", _differs("end_users", "default_budget", None), "not enforced by this version"),
-    Row("end_users.pseudonymize", _differs("end_users", "pseudonymize", False), "not applied by this version"),
-    Row("telemetry.otlp_endpoint", _differs("telemetry", "otlp_endpoint", None), "nothing is sent by this version"),
-    Row("telemetry.otlp_protocol", _set("telemetry", "otlp_protocol"), "nothing is sent by this version"),
-    Row("telemetry.service_name", _set("telemetry", "service_name"), "no spans are made by this version"),
-    Row("telemetry.sample_ratio", _differs("telemetry", "sample_ratio", 1.0), "no spans are made by this version"),
-    Row("telemetry.capture_content", _differs("telemetry", "capture_content", "none"), "not applied by this version"),
-    Row("telemetry.compat", _differs("telemetry", "compat", ()), "not applied by this version"),
+    Row(
+        "telemetry.compat",
+        lambda settings: "litellm" in settings.telemetry.compat,
+        "the headers of litellm are not written by this version",
+    ),
     Row("general_settings.database_url", _set("general", "database_url"), "nothing is stored by this version"),
     Row("general_settings.redis_url", _differs("general", "redis_url", None), "nothing is shared by this version"),
     Row("model_list[].litellm_params.rpm", _any(lambda d: d.rpm), "not enforced by this version"),

@@ -10,6 +10,7 @@ from gateway.endpoints.leaving import ClientWatch
 from gateway.errors import ClientDisconnected, GatewayError, Unavailable
 from gateway.exchange import Exchange
 from gateway.middleware.errors import internal
+from gateway.telemetry import conventions as names
 from gateway.telemetry.logs import Logger
 from gateway.types import Delta, Usage
 from gateway.wire import json, sse
@@ -68,7 +69,7 @@ async def streamed(
     except GatewayError as error:
         exchange.error = error
     except Exception:
-        log.exception("internal_error", **{"gateway.request.id": exchange.id})
+        log.exception("internal_error", **{names.REQUEST_ID: exchange.id})
         exchange.error = internal(exchange.id)
     except asyncio.CancelledError:
         if watch.left:

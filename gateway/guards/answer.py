@@ -8,6 +8,7 @@ ended there; a provider's own words about the failure are judged as a text of th
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Literal
 
 from gateway.errors import UpstreamRejected
@@ -21,6 +22,7 @@ from gateway.guards.track import Plan, Track, plan
 from gateway.guards.vault import Vault
 from gateway.guards.verdict import Verdict
 from gateway.guards.window import MAX_HELD
+from gateway.judgement import Capture
 from gateway.types import Delta
 
 Refuse = Callable[[Verdict], Exception]
@@ -40,6 +42,7 @@ class AnswerGuard:
         refuse: makes the error raised where a whole answer is blocked and the policy's `on_block.output` is `error`.
         draw: decides which requests a policy with a `sample` looks at.
         max_held: characters of a choice held for one unfinished candidate.
+        capture: keeps what may leave, before placeholders are turned back.
     """
 
     def __init__(
@@ -54,12 +57,14 @@ class AnswerGuard:
         refuse: Refuse | None = None,
         draw: Draw = by_chance,
         max_held: int = MAX_HELD,
+        capture: Capture | None = None,
     ) -> None:
         self._runs = begin(policies, context, draw)
         self._plan: Plan = plan(self._runs, context, max_held)
         self._vault = vault if vault is not None else Vault()
         self._expected = choices
         self._whole = whole
+        self._capture = capture
         self._ends = ends
         self._refuse = refuse
         self._choices: dict[int, Choice] = {}
@@ -156,6 +161,8 @@ class AnswerGuard:
         if choice.text.waits or delta.reasoning or delta.logprobs or choice.tokens or choice.reasoning:
             return await self._piece(choice, delta, final=final)
         text = choice.text.feed(delta.text, final=final)
+        if self._capture is not None:
+            self._capture.note(delta.index, text)
         if choice.restorer is not None:
             text = choice.restored(choice.restorer, text, final=final)
         gathered = self._whole and not (final and not choice.given)
@@ -177,6 +184,8 @@ class AnswerGuard:
 
     def _leaving(self, choice: Choice, delta: Delta, *, final: bool) -> Delta | None:
         """What leaves of a delta whose text and reasoning have been judged."""
+        if self._capture is not None:
+            self._capture.note(delta.index, delta.text)
         text = choice.restored(choice.restorer, delta.text, final=final)
         reasoning = choice.restored(choice.thoughts, delta.reasoning, final=final)
         if delta.logprobs and choice.tokens is None:
@@ -226,9 +235,14 @@ class AnswerGuard:
             if on_block.output == "error" and self._refuse is not None:
                 raise self._refuse(blocker.verdict("output"))
             text = on_block.message
+            if self._capture is not None:
+                self._capture.instead(index, text)
         return Delta(index, text, finish_reason="content_filter")
 
     def _choice(self, index: int) -> Choice:
+        if not self._choices:
+            for run in self._runs:
+                run.began = perf_counter()
         return Choice(Track(self._plan, f"choices[{index}].text", self._vault.branch()), self._vault.restorer())
 
     async def _told(self, failure: Exception) -> Exception:

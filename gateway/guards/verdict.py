@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.exchange import Judgement
 from gateway.guards.base import SEVERITY, Action, Finding, Stage
+from gateway.judgement import Judgement
 
 Status = Literal["ok", "skipped", "timeout", "error"]
 """What really happened. `skipped`: not judged, or not by all guards (sampled out, or the text was blocked already)."""

@@ -6,14 +6,17 @@ from starlette.middleware import Middleware
 
 from gateway.config.model import Settings
 from gateway.guards.policy import Policy
+from gateway.identity.callers import Callers, digest
 from gateway.middleware.body import BodyMiddleware
 from gateway.middleware.body_limit import BodyLimitMiddleware
 from gateway.middleware.errors import ErrorMiddleware
 from gateway.middleware.guard_input import Counts, Decode, GuardInputMiddleware
 from gateway.middleware.guard_output import GuardOutputMiddleware
 from gateway.middleware.identity import IdentityMiddleware
+from gateway.middleware.permission import PermissionMiddleware
 from gateway.middleware.scope import ScopeMiddleware
 from gateway.telemetry.logs import Logger
+from gateway.telemetry.telemetry import Telemetry
 
 
 def unread(_model: str, _ids: tuple[int, ...]) -> str | None:
@@ -27,14 +30,18 @@ def stack(
     policies: Sequence[Policy] = (),
     decode: Decode = unread,
     counts: Counts | None = None,
+    telemetry: Telemetry | None = None,
+    callers: Callers | None = None,
 ) -> list[Middleware]:
     """The steps every request passes on its way in, and in reverse on its way out."""
     general, end_users = settings.general, settings.end_users
+    if callers is None:
+        callers = Callers(digest(general.master_key.reveal()) if general.master_key else None)
     return [
-        Middleware(ScopeMiddleware, log=log),
+        Middleware(ScopeMiddleware, log=log, telemetry=telemetry),
         Middleware(ErrorMiddleware, log=log),
         Middleware(BodyLimitMiddleware, max_bytes=general.max_request_bytes),
-        Middleware(IdentityMiddleware, master_key=general.master_key),
+        Middleware(IdentityMiddleware, callers=callers),
         Middleware(
             BodyMiddleware,
             max_bytes=general.max_request_bytes,
@@ -42,6 +49,7 @@ def stack(
             end_user_sources=end_users.sources,
             require_end_user=end_users.require,
         ),
+        Middleware(PermissionMiddleware, callers=callers),
         Middleware(GuardInputMiddleware, policies=policies, decode=decode, counts=counts),
         Middleware(GuardOutputMiddleware, policies=policies),
     ]

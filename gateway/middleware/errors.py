@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import exchange as exchanges
 from gateway.errors import ClientDisconnected, GatewayError, InternalError, Unavailable
+from gateway.telemetry import conventions as names
 from gateway.telemetry.logs import Logger
 from gateway.wire import json
 
@@ -36,7 +37,7 @@ class ErrorMiddleware:
             exchange.error = error
             await self._answer(error, exchange, send)
         except Exception:
-            self.log.exception("internal_error", **{"gateway.request.id": exchange.id})
+            self.log.exception("internal_error", **{names.REQUEST_ID: exchange.id})
             exchange.error = internal(exchange.id)
             await self._answer(exchange.error, exchange, send)
 

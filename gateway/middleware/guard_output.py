@@ -10,6 +10,7 @@ from gateway.guards.answer import AnswerGuard
 from gateway.guards.matching import draw
 from gateway.guards.policy import Policy
 from gateway.guards.vault import Vault
+from gateway.judgement import Capture
 from gateway.middleware.guard_input import VAULT_KEY, context_of, refusal
 from gateway.types import Delta
 
@@ -27,11 +28,14 @@ class GuardOutputMiddleware:
         self.policies = tuple(policy for policy in policies if policy.mode != "off")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.policies and scope["type"] == "http":
+        if scope["type"] == "http":
             exchange = exchanges.of(scope)
             if exchange.request is not None and exchange.withheld is None:
                 # Before the filters of the steps around this one: they read the answer as it may leave.
-                exchange.filters.insert(0, self._filter(exchange, scope.get(VAULT_KEY)))
+                if self.policies:
+                    exchange.filters.insert(0, self._filter(exchange, scope.get(VAULT_KEY)))
+                elif exchange.capture is not None:
+                    exchange.filters.insert(0, _noting(exchange.capture))
         await self.app(scope, receive, send)
 
     def _filter(self, exchange: Exchange, vault: Vault | None) -> Filter:
@@ -47,11 +51,23 @@ class GuardOutputMiddleware:
                 whole=not request.stream,
                 refuse=lambda verdict: refusal(verdict, exchange.id, _message(self.policies, verdict.policy)),
                 draw=lambda policy: draw(policy.name, exchange.id),
+                capture=exchange.capture,
             )
             exchange.judges.append(guard.verdicts)
             return guard.guarded(deltas)
 
         return through
+
+
+def _noting(capture: Capture) -> Filter:
+    """Keeps an answer that nobody judges, as it is."""
+
+    async def through(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
+        async for delta in deltas:
+            capture.note(delta.index, delta.text)
+            yield delta
+
+    return through
 
 
 def _message(policies: Sequence[Policy], name: str) -> str:

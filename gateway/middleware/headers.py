@@ -17,13 +17,13 @@ def first(scope: Any, *names: bytes) -> str | None:
     for wanted in names:
         for name, value in headers:
             if name == wanted:
-                text = _text(value).strip()
+                text = decoded(value).strip()
                 if text:
                     return text
     return None
 
 
-def _text(value: bytes) -> str:
+def decoded(value: bytes) -> str:
     """What clients send beyond ASCII is UTF-8 in practice; the standard's Latin-1 reads everything else."""
     try:
         return value.decode()

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -15,6 +16,7 @@ from gateway.config.load import Loaded
 from gateway.errors import ConfigError
 from gateway.serving.protocol import Protocol
 from gateway.serving.worker import Worker
+from gateway.telemetry.shared import directory
 
 KEEP_ALIVE_SECONDS = 75
 """Idle connections are kept longer than the usual load balancer's 60 seconds, so that it closes first."""
@@ -111,8 +113,17 @@ def run(config: Path | None, found: Loaded, bound: socket.socket, workers: int, 
         workers: processes that serve.
         listening: called once connections are accepted.
     """
+    with ExitStack() as stack:
+        try:
+            numbers = stack.enter_context(directory()) if workers > 1 else None
+        except OSError as error:
+            raise ConfigError([f"workers cannot share their metrics: {error.strerror or error}"]) from error
+        return _run(Worker(config, numbers), found, bound, workers, listening)
+
+
+def _run(worker: Worker, found: Loaded, bound: socket.socket, workers: int, listening: Callable[[], None]) -> int:
     settings = uvicorn.Config(
-        Worker(config),
+        worker,
         workers=workers,
         loop="uvloop",
         http=Protocol,

@@ -43,8 +43,9 @@ class Worker:
     serving, and the log and `/health/ready` say so.
     """
 
-    def __init__(self, config: Path | None) -> None:
+    def __init__(self, config: Path | None, metrics_folder: Path | None = None) -> None:
         self.config = config
+        self.metrics_folder = metrics_folder
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +93,8 @@ class Worker:
         self.idle = asyncio.Event()
         self.log = logs.make(found.settings.telemetry.log_format)
         logs.take_over(self.log)
-        self.gateway = Gateway(found.settings, found.source, self.log)
+        self.gateway = Gateway(found.settings, found.source, self.log, metrics_folder=self.metrics_folder)
+        self.gateway.start()
         self.files = self.gateway.serving.files
         if found.settings.warnings:
             self.log.warning("config_warnings", warnings=list(found.settings.warnings))

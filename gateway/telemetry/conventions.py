@@ -70,6 +70,19 @@ USER_AGENT = "user_agent.original"
 SERVICE_NAME = "service.name"
 SERVICE_VERSION = "service.version"
 SERVICE_INSTANCE = "service.instance.id"
+SDK_LANGUAGE = "telemetry.sdk.language"
+SDK_NAME = "telemetry.sdk.name"
+SDK_VERSION = "telemetry.sdk.version"
+
+OTHER_METHOD = "_OTHER"
+"""What stands for a method that HTTP does not know."""
+
+# the usage record's own, where attributes of spans have no name for it
+TRACE_ID = "trace_id"
+SPAN_ID = "span_id"
+DURATION_MS = "duration_ms"
+OVERHEAD_MS = "overhead_ms"
+GUARDRAILS = "gateway.guardrails"
 
 # guardrails
 SPAN_KIND = "openinference.span.kind"
@@ -87,10 +100,36 @@ GUARDRAIL_FINDINGS = "gateway.guardrail.findings"
 GUARDRAIL_MASKED = "gateway.guardrail.masked"
 GUARDRAIL_RESULT_EVENT = "gen_ai.guardrail.result"
 
+# labels of metrics only
+STATUS_CLASS = "gateway.status_class"
+"""`2xx`, `4xx`, …: the first digit of the HTTP status."""
+TOKEN_MODALITY = "gen_ai.token.modality"  # noqa: S105 - a name of an attribute
+SIGNAL = "gateway.telemetry.signal"
+"""What was dropped: `spans`, `metrics`, …"""
+STATE = "gateway.state"
+QUEUE = "gateway.queue.name"
+
 # values
 TEXT_COMPLETION = "text_completion"
 CHAT = "chat"
 APPLY_GUARDRAIL = "apply_guardrail"
+
+PROVIDERS = {
+    "text-completion-openai": "openai",
+    "azure": "azure.ai.openai",
+    "azure_text": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "vertex_ai": "gcp.vertex_ai",
+    "cohere_chat": "cohere",
+    "mistral": "mistral_ai",
+    "codestral": "mistral_ai",
+    "text-completion-codestral": "mistral_ai",
+    "text-completion-deepseek": "deepseek",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+"""Providers that the conventions know by another name than configurations do; all others keep theirs."""
 
 # instruments
 OPERATION_DURATION = "gen_ai.client.operation.duration"
@@ -109,3 +148,41 @@ UPSTREAM_FALLBACKS = "gateway.upstream.fallbacks"
 IN_FLIGHT = "gateway.requests.in_flight"
 DEPLOYMENT_STATE = "gateway.deployment.state"
 QUEUE_DEPTH = "gateway.queue.depth"
+
+# instruments as the newest draft has them; written instead of those above by OTEL_SEMCONV_STABILITY_OPT_IN
+INFERENCE_DURATION = "gen_ai.client.inference.duration"
+INFERENCE_TIME_TO_FIRST_CHUNK = "gen_ai.client.inference.time_to_first_chunk"
+INFERENCE_INPUT_TOKENS = "gen_ai.client.inference.operation.input_tokens"
+INFERENCE_OUTPUT_TOKENS = "gen_ai.client.inference.operation.output_tokens"
+INFERENCE_USAGE_INPUT = "gen_ai.client.inference.usage.input_tokens"
+INFERENCE_USAGE_OUTPUT = "gen_ai.client.inference.usage.output_tokens"
+INFERENCE_USAGE_CACHE_READ = "gen_ai.client.inference.usage.cache_read.input_tokens"
+INFERENCE_USAGE_CACHE_WRITE = "gen_ai.client.inference.usage.cache_write.input_tokens"
+INFERENCE_USAGE_REASONING = "gen_ai.client.inference.usage.reasoning.output_tokens"
+
+# further names of what stands above already, for tools that read no others (`telemetry.compat`)
+LLM_MODEL_NAME = "llm.model_name"
+LLM_PROVIDER = "llm.provider"
+LLM_INVOCATION_PARAMETERS = "llm.invocation_parameters"
+LLM_TOKENS_PROMPT = "llm.token_count.prompt"
+LLM_TOKENS_COMPLETION = "llm.token_count.completion"
+LLM_TOKENS_TOTAL = "llm.token_count.total"
+LLM_TOKENS_CACHE_READ = "llm.token_count.prompt_details.cache_read"
+LLM_TOKENS_CACHE_WRITE = "llm.token_count.prompt_details.cache_write"
+LLM_TOKENS_REASONING = "llm.token_count.completion_details.reasoning"
+LLM_COST_PROMPT = "llm.cost.prompt"
+LLM_COST_COMPLETION = "llm.cost.completion"
+LLM_COST_TOTAL = "llm.cost.total"
+INPUT_VALUE = "input.value"
+INPUT_MIME_TYPE = "input.mime_type"
+OUTPUT_VALUE = "output.value"
+OUTPUT_MIME_TYPE = "output.mime_type"
+LANGFUSE_TYPE = "langfuse.observation.type"
+LANGFUSE_MODEL = "langfuse.observation.model.name"
+LANGFUSE_USAGE = "langfuse.observation.usage_details"
+LANGFUSE_COST = "langfuse.observation.cost_details"
+LANGFUSE_FIRST_TEXT = "langfuse.observation.completion_start_time"
+LANGFUSE_INPUT = "langfuse.observation.input"
+LANGFUSE_OUTPUT = "langfuse.observation.output"
+LANGFUSE_TAGS = "langfuse.trace.tags"
+MLFLOW_COST = "mlflow.llm.cost"

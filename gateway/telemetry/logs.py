@@ -1,19 +1,27 @@
 """Logs: one chain of processors for everything that is written, JSON lines for machines or colours for people.
 
-structlog is imported here only. Tracebacks are written without the values of local variables, which may hold prompts.
+structlog is imported here only. Tracebacks are written without the values of local variables, which may hold prompts,
+and those of a request without messages too, which may quote them.
 """
 
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
 
-from gateway.exchange import Exchange
+from gateway.exchange import Trace
+from gateway.telemetry import conventions as names
+from gateway.telemetry.export.values import plain, text
 from gateway.wire import json
 
 Logger = structlog.typing.FilteringBoundLogger
+
+trace: ContextVar[Trace | None] = ContextVar("gateway.trace", default=None)
+"""The trace of the request at work: set by the outermost step around it, so that whatever is logged below it, by this
+gateway or by a library, says which request it is about."""
 
 _QUIET = ("httpx", "httpcore", "urllib3", "presidio-analyzer", "asyncio", "botocore", "google", "uvicorn.access")
 """Libraries whose talk below WARNING is nobody's business at run time."""
@@ -26,14 +34,15 @@ def make(kind: Literal["json", "console", "library"]) -> Logger:
     `gateway`, for a host application to show or not; it is what calls in process use.
     """
     if kind == "library":
-        bridge: list[Any] = [structlog.stdlib.render_to_log_kwargs]
+        bridge: list[Any] = [_correlate, _unquoted, structlog.stdlib.render_to_log_kwargs]
         host = structlog.wrap_logger(logging.getLogger("gateway"), processors=bridge, wrapper_class=_BOUND)
         return host.bind()  # type: ignore[no-any-return]
     if kind == "json":
-        chain: list[Any] = [_stamp, _json]
+        chain: list[Any] = [_stamp, _correlate, _unquoted, _json]
         out: Any = structlog.BytesLogger(sys.stdout.buffer)
     else:
-        chain = [_stamp, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        chain = [_stamp, _correlate, _unquoted, _in_lines, console]
         out = structlog.WriteLogger(sys.stdout)
     return structlog.wrap_logger(out, processors=chain, wrapper_class=_BOUND).bind()  # type: ignore[no-any-return]
 
@@ -62,10 +71,58 @@ _SEVERITIES = {"warning": "WARN", "exception": "ERROR", "critical": "FATAL"}
 """Where structlog's method and the short names of OpenTelemetry's log data model differ."""
 
 
+def _correlate(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The trace and the span a line belongs to, unless it says so itself."""
+    now = trace.get()
+    if now is not None and names.TRACE_ID not in event:
+        event[names.TRACE_ID], event[names.SPAN_ID] = now.trace_id, now.span_id
+    return event
+
+
+def _unquoted(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A traceback of a request as what was raised and where, without what the exceptions say."""
+    if "exc_info" in event and trace.get() is not None:
+        _TRACEBACK(logger, method, event)
+        for raised in event.get("exception") or ():
+            _hush(raised)
+    return event
+
+
+def _hush(raised: dict[str, Any]) -> None:
+    raised.update(exc_value="", exc_notes=[], syntax_error=None)
+    for group in raised.get("exceptions") or ():
+        for inner in group:
+            _hush(inner)
+
+
+def _in_lines(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What `_unquoted` made of a traceback as text, for people."""
+    if isinstance(raised := event.get("exception"), list):
+        event["exception"] = "\n".join(line for one in raised for line in _lines(one, ""))
+    return event
+
+
+def _lines(raised: dict[str, Any], indent: str) -> list[str]:
+    frames = [f"{indent}  {frame['filename']}:{frame['lineno']} {frame['name']}" for frame in raised["frames"]]
+    inner = [one for group in raised.get("exceptions") or () for one in group]
+    return [f"{indent}{raised['exc_type']}", *frames, *(line for one in inner for line in _lines(one, f"{indent}    "))]
+
+
 def _json(logger: Any, method: str, event: dict[str, Any]) -> bytes:
     if "exc_info" in event:
         _TRACEBACK(logger, method, event)
-    return json.dumps(event)
+    try:
+        return json.dumps(event)
+    except TypeError:  # a number or a text that somebody else chose and JSON has no form for
+        return json.dumps(_writable(event))
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {text(str(key)): _writable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(each) for each in value]
+    return value if value is None else plain(value)
 
 
 class _Handler(logging.Handler):
@@ -76,48 +133,3 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = max(record.levelno, logging.INFO)
         self._log.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info)
-
-
-def request_line(exchange: Exchange) -> dict[str, Any]:
-    """The attributes of the one line that is logged per request: the exchange's summary, without any content."""
-    line: dict[str, Any] = {
-        "gateway.request.id": exchange.id,
-        "http.request.method": exchange.method,
-        "url.path": exchange.path,
-        "http.response.status_code": exchange.status,
-        "duration_ms": round(exchange.duration() * 1000, 3),
-    }
-    if exchange.error is not None:
-        line["error.type"] = exchange.error.code or exchange.error.type
-    request = exchange.request
-    if request is not None:
-        line["gateway.model"] = request.model
-        line["gen_ai.request.stream"] = request.stream
-    if exchange.deployment is not None:
-        line["gen_ai.provider.name"] = exchange.provider
-        line["gen_ai.request.model"] = exchange.served_model
-        line["gateway.deployment"] = exchange.deployment
-        line["gateway.attempts"] = exchange.attempts
-        line["overhead_ms"] = round(exchange.overhead() * 1000, 3)
-    if exchange.usage is not None:
-        line["gen_ai.usage.input_tokens"] = exchange.usage.input_tokens
-        line["gen_ai.usage.output_tokens"] = exchange.usage.output_tokens
-        line["gateway.usage.estimated"] = exchange.usage.estimated
-    if exchange.cost is not None:
-        total = exchange.cost.total
-        line["gen_ai.usage.cost"] = None if total is None else float(total)
-        line["gateway.cost.source"] = exchange.cost.source
-        line["gateway.cost.price_version"] = exchange.cost.version
-    if exchange.finish_reasons:
-        line["gen_ai.response.finish_reasons"] = [exchange.finish_reasons[i] for i in sorted(exchange.finish_reasons)]
-    if exchange.first_chunk is not None:
-        line["gen_ai.response.time_to_first_chunk"] = round(exchange.first_chunk, 6)
-    optional = {
-        "user.id": exchange.end_user,
-        "session.id": exchange.session,
-        "gateway.key.alias": exchange.key_alias,
-        "gateway.tags": list(exchange.tags),
-        "gateway.dropped_params": list(exchange.dropped),
-    }
-    line.update({name: value for name, value in optional.items() if value})
-    return line

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from random import getrandbits
 
+from gateway.exchange import Exchange, Trace
+
 Value = str | bool | int | float | tuple[str, ...]
 """What an attribute may hold."""
 
@@ -61,3 +63,32 @@ class Span:
     events: tuple[Event, ...] = ()
     state: str = ""
     parent_remote: bool = False
+
+
+class Clock:
+    """Turns seconds of `perf_counter` into nanoseconds since 1970, all of them within the request's own time."""
+
+    __slots__ = ("_began", "began", "ended")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._began = exchange.began
+        self.began = exchange.began_at
+        self.ended = self.began + int(exchange.duration() * 1_000_000_000)
+
+    def at(self, moment: float) -> int:
+        """The time of a moment."""
+        return min(max(self.began + int((moment - self._began) * 1_000_000_000), self.began), self.ended)
+
+
+def child(
+    trace: Trace,
+    name: str,
+    kind: Kind,
+    times: tuple[int, int],
+    attributes: Mapping[str, Value],
+    error: str | None = None,
+    events: tuple[Event, ...] = (),
+) -> Span:
+    """A span below a request's own; `times` are its start and its end."""
+    own = new_span_id()
+    return Span(trace.trace_id, own, trace.span_id, name, kind, *times, attributes, error, events, trace.state)

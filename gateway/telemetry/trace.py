@@ -18,11 +18,12 @@ _RANDOM_BITS = 64
 is given the same share keeps the same traces."""
 
 
-def begin(traceparent: str | None, tracestate: str | None, ratio: float) -> Trace:
+def begin(traceparent: str | None, tracestate: str | None, ratio: float, *, follow: bool = True) -> Trace:
     """The trace of a new request.
 
-    A caller's own decision is followed in both directions; where the trace begins here, `ratio` of all traces are kept.
-    A `traceparent` that is none counts as absent, and its `tracestate` with it (W3C trace context §4.2).
+    A caller's own decision is followed in both directions; where the trace begins here, or with `follow` unset always,
+    `ratio` of all traces are kept. A `traceparent` that is none counts as absent, and its `tracestate` with it (W3C
+    trace context §4.2).
     """
     match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
     if match is None or (match[4] and match[0].startswith("00")):
@@ -31,7 +32,8 @@ def begin(traceparent: str | None, tracestate: str | None, ratio: float) -> Trac
     state = (tracestate or "").strip()
     if len(state) > _MAX_STATE or not _PRINTABLE.fullmatch(state):
         state = ""
-    return Trace(match[1], new_span_id(), match[2], bool(int(match[3], 16) & 1), state)
+    sampled = bool(int(match[3], 16) & 1) if follow else _kept(match[1], ratio)
+    return Trace(match[1], new_span_id(), match[2], sampled, state)
 
 
 def _kept(trace_id: str, ratio: float) -> bool:

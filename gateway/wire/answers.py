@@ -11,7 +11,6 @@ from typing import Any
 from gateway.types import Delta, FinishReason, Opening, TokenLogprob, Usage
 from gateway.wire import json, sse
 
-
 _FINGERPRINT = re.compile(r"[A-Za-z0-9._:+/@-]{1,128}")
 """What a build is called. Nobody guards it, so that it cannot be let through as any text."""
 

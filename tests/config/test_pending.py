@@ -8,12 +8,6 @@ from gateway.config.pending import PENDING
 MODEL = "model_list: [{model_name: a, params: {model: x, %s}}]"
 GIVEN = {
     "end_users.default_budget": "end_users: {default_budget: {max_usd: 5}}",
-    "end_users.pseudonymize": "end_users: {pseudonymize: true}",
-    "telemetry.otlp_endpoint": "telemetry: {otlp_endpoint: 'http://127.0.0.1:4318'}",
-    "telemetry.otlp_protocol": "telemetry: {otlp_protocol: grpc}",
-    "telemetry.service_name": "telemetry: {service_name: mine}",
-    "telemetry.sample_ratio": "telemetry: {sample_ratio: 0.5}",
-    "telemetry.capture_content": "telemetry: {capture_content: guarded}",
     "telemetry.compat": "telemetry: {compat: [litellm]}",
     "general_settings.database_url": "general_settings: {database_url: 'sqlite:///gateway.db'}",
     "general_settings.redis_url": "general_settings: {redis_url: 'redis://127.0.0.1'}",

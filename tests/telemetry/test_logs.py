@@ -1,41 +1,14 @@
 """The log: one line per request, one form for everybody, and nothing in it that a client wrote."""
 
 import logging
-from decimal import Decimal
 
 import orjson
 import pytest
 
-from gateway.errors import UpstreamTimeout
-from gateway.exchange import Exchange
+from gateway.exchange import Trace
 from gateway.telemetry import logs
-from gateway.types import CompletionRequest, Cost, Usage
 
 CANARY = "canary-4111"
-
-
-def filled() -> Exchange:
-    exchange = Exchange("req_1", "POST", "/v1/completions")
-    exchange.request = CompletionRequest("m", (CANARY,), suffix=CANARY, stop=(CANARY,), metadata={"a": CANARY})
-    exchange.provider, exchange.deployment, exchange.served_model = "openai", "openai-1", "gpt"
-    exchange.usage = Usage(3, 4, estimated=True)
-    exchange.finish_reasons = {1: "length", 0: "stop"}
-    exchange.status, exchange.attempts, exchange.end_user, exchange.tags = 200, 1, "u-1", ("a", "b")
-    return exchange
-
-
-def test_the_line_of_a_request_says_what_happened_and_nothing_of_what_was_said():
-    line = logs.request_line(filled())
-    assert line["gen_ai.usage.input_tokens"] == 3
-    assert line["gen_ai.response.finish_reasons"] == ["stop", "length"]
-    assert (line["user.id"], line["gateway.tags"]) == ("u-1", ["a", "b"])
-    assert CANARY not in orjson.dumps(line).decode()
-
-
-def test_a_failure_is_named_by_its_code():
-    exchange = filled()
-    exchange.error = UpstreamTimeout("slow")
-    assert logs.request_line(exchange)["error.type"] == "upstream_timeout"
 
 
 def test_json_lines_carry_time_and_severity(capfdbinary):
@@ -83,17 +56,64 @@ def test_in_process_events_go_to_the_host_applications_logger(caplog):
     assert [record.getMessage() for record in caplog.records] == ["request"]
 
 
-@pytest.mark.parametrize(
-    ("cost", "usd", "source"),
-    [
-        (Cost(Decimal("0.0000125"), "catalogue", "0.2.3"), 0.0000125, "catalogue"),
-        (Cost(None, "unpriced"), None, "unpriced"),
-    ],
-)
-def test_the_line_says_what_a_request_cost_and_who_says_so(cost, usd, source):
-    exchange = filled()
-    assert "gen_ai.usage.cost" not in logs.request_line(exchange)
-    exchange.cost = cost
-    line = logs.request_line(exchange)
-    assert (line["gen_ai.usage.cost"], line["gateway.cost.source"]) == (usd, source)
-    assert line["gateway.cost.price_version"] == cost.version
+@pytest.fixture
+def request_at_work():
+    token = logs.trace.set(Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"))
+    yield
+    logs.trace.reset(token)
+
+
+def test_whatever_is_logged_during_a_request_says_which(request_at_work, capfdbinary, root_logger):
+    log = logs.make("json")
+    logs.take_over(log)
+    log.info("ours")
+    logging.getLogger("some.library").warning("theirs")
+    lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert {(line["trace_id"], line["span_id"]) for line in lines} == {
+        ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    }
+
+
+def test_a_line_outside_of_any_request_belongs_to_no_trace(capfdbinary):
+    logs.make("json").info("started")
+    assert "trace_id" not in orjson.loads(capfdbinary.readouterr().out)
+
+
+@pytest.mark.parametrize("kind", ["json", "console"])
+def test_a_traceback_of_a_request_shows_what_was_raised_and_where_but_not_what_it_says(
+    kind, request_at_work, capfdbinary
+):
+    def fails() -> None:
+        try:
+            raise ExceptionGroup(CANARY, [ValueError(CANARY)])
+        except ExceptionGroup as error:
+            error.add_note(CANARY)
+            raise KeyError(CANARY) from error
+
+    try:
+        fails()
+    except KeyError:
+        logs.make(kind).exception("internal_error")
+    out = capfdbinary.readouterr().out.decode()
+    assert "KeyError" in out
+    assert "ExceptionGroup" in out
+    assert "fails" in out
+    assert CANARY not in out
+
+
+def test_a_host_application_is_not_told_either(request_at_work, caplog):
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        with caplog.at_level(logging.INFO, logger="gateway"):
+            logs.make("library").exception("internal_error")
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert CANARY not in caplog.text
+    assert record.exception[0]["exc_type"] == "ValueError"
+
+
+def test_a_line_is_written_whatever_numbers_and_texts_others_choose(capfdbinary):
+    logs.make("json").info("request", tokens=10**30, name="a\ud800", nested=[{"n": 2**70, "none": None}])
+    line = orjson.loads(capfdbinary.readouterr().out)
+    assert (line["event"], line["tokens"], line["nested"][0]["none"]) == ("request", str(10**30), None)
