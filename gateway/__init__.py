@@ -1,8 +1,8 @@
 """guardrail-gateway: guardrails, logging and accounting in front of LLM completions.
 
 Ways in, all first class: `gateway serve`, `from gateway import text_completion, atext_completion`, the ASGI application
-`Gateway` mounted in your own, and `protect(app)` or `GuardrailMiddleware` in front of it. Heavy parts are imported on
-first use.
+`Gateway` mounted in your own, and `protect(app)`, `GuardrailMiddleware` or `TelemetryMiddleware` in front of it. Heavy
+parts are imported on first use.
 """
 
 from importlib import import_module
@@ -12,13 +12,14 @@ from gateway.version import __version__
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.embed import GuardrailMiddleware, protect
+    from gateway.embed import GuardrailMiddleware, TelemetryMiddleware, protect
     from gateway.sdk import Client, atext_completion, text_completion
 
 __all__ = [
     "Client",
     "Gateway",
     "GuardrailMiddleware",
+    "TelemetryMiddleware",
     "__version__",
     "atext_completion",
     "protect",
@@ -29,6 +30,7 @@ _HOMES = {
     "Client": "gateway.sdk",
     "Gateway": "gateway.app",
     "GuardrailMiddleware": "gateway.embed",
+    "TelemetryMiddleware": "gateway.embed",
     "atext_completion": "gateway.sdk",
     "protect": "gateway.embed",
     "text_completion": "gateway.sdk",

@@ -1,17 +1,19 @@
-"""The gateway's steps in front of an ASGI app of your own: the whole stack with `protect`, or guardrails alone.
+"""The gateway's steps in front of an ASGI app of your own: the whole stack with `protect`, or one step alone.
 
     app = protect(app, config="config.yaml")
     app.add_middleware(GuardrailMiddleware, policies=["pii", "secrets"])
+    app.add_middleware(TelemetryMiddleware, service_name="mine", otlp_endpoint="http://localhost:4318")
 
-Both judge what completions are asked and answered (`/v1/completions`, `/v1/chat/completions` and the paths that end
-like them) and leave every other path alone, unless `guard_all` is set.
+They read what completions are asked and answered (`/v1/completions`, `/v1/chat/completions` and the paths that end like
+them) and leave every other path alone; guards judge those too where `guard_all` is set. Steps that are added one by one
+know of each other, in either order.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 from gateway.app import default_upstream
 from gateway.config.load import Loaded, from_mapping, load
@@ -25,16 +27,29 @@ from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
 from gateway.middleware.errors import ErrorMiddleware
 from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
-from gateway.middleware.foreign_scope import ForeignScopeMiddleware
+from gateway.middleware.foreign_observation import Telling, Watched
+from gateway.middleware.foreign_prices import Prices, given
+from gateway.middleware.foreign_scope import ForeignScopeMiddleware, LeavingMiddleware
+from gateway.middleware.foreign_telling import TellingMiddleware
 from gateway.middleware.identity import IdentityMiddleware
-from gateway.middleware.scope import ScopeMiddleware
 from gateway.routing import guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Upstream
 from gateway.telemetry import logs
-from gateway.wire.asgi import App, Receive, Scope, Send
+from gateway.telling import Tells, priced
+from gateway.wire.asgi import App, Message, Receive, Scope, Send
 
 Config = str | Path | Mapping[str, Any] | Settings | None
+
+
+_PROVIDER = "openai"
+"""Who is taken to be behind an app where nobody says: the language it speaks is OpenAI's."""
+
+_DEEPEST = 64
+
+
+class _Closes(Protocol):
+    async def close(self) -> None: ...
 
 
 class _Guards:
@@ -43,32 +58,34 @@ class _Guards:
     def __init__(
         self, loaded: documents.Policies, settings: Settings | None = None, source: Source | None = None
     ) -> None:
-        self._upstream: Upstream = default_upstream()
+        self.upstream: Upstream = default_upstream()
         self._pool = Pool()
         if settings is not None and settings.deployments:
-            ports = guarding.ports(self._upstream, Catalogue(settings, source or Source()), self._pool)
+            ports = guarding.ports(self.upstream, Catalogue(settings, source or Source()), self._pool)
         else:  # without models there is none to ask: a document that needs one is told so
-            ports = replace(guarding.ports(self._upstream, Catalogue(Settings(), Source()), self._pool), ask=None)
+            ports = replace(guarding.ports(self.upstream, Catalogue(Settings(), Source()), self._pool), ask=None)
         self.policies: tuple[Policy, ...] = assemble.every(loaded.policies, ports)
 
     async def close(self) -> None:
         """Close connections, and take no more work for guards that block."""
         self._pool.close()
-        await self._upstream.close()
+        await self.upstream.close()
 
 
 class _Front:
-    """An app behind some steps. At the end of the app's lifespan, what the guards hold open is closed."""
+    """An app behind some steps. At the end of the app's lifespan, what they hold open is closed; an app that has none
+    keeps them to the end of the process."""
 
-    def __init__(self, app: App, stack: App, guards: _Guards) -> None:
+    def __init__(self, app: App, stack: App, holds: _Closes, tells: Tells | None = None) -> None:
         self.app = app
         self._stack = stack
-        self._guards = guards
+        self._holds = holds
+        self.tells = tells
 
     @property
     def policies(self) -> tuple[Policy, ...]:
         """The policies in force."""
-        return self._guards.policies
+        return self._holds.policies if isinstance(self._holds, _Guards) else ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(policy.name for policy in self.policies)}>"
@@ -77,10 +94,29 @@ class _Front:
         if scope["type"] != "lifespan":
             await self._stack(scope, receive, send)
             return
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "lifespan.startup.complete":
+                begun = True
+                if self.tells is not None:
+                    self.tells.start()  # only now: where the app traces, it has begun to
+            elif begun and message["type"].startswith("lifespan.shutdown."):
+                begun = False
+                await self._close()  # before the server hears of it: then it may go at once
+            await send(message)
+
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send_noted)
         finally:
-            await self._guards.close()
+            if begun:
+                await self._close()
+
+    async def _close(self) -> None:
+        if self.tells is not None:
+            await self.tells.close()
+        await self._holds.close()
 
 
 class Protected(_Front):
@@ -118,9 +154,58 @@ class GuardrailMiddleware(_Front):
         _check(unreadable)
         guards = _Guards(documents.load(names))
         step = ForeignGuardMiddleware(
-            app, guards.policies, guard_all=guard_all, unreadable=unreadable, max_bytes=max_request_bytes
+            Watched(app), guards.policies, guard_all=guard_all, unreadable=unreadable, max_bytes=max_request_bytes
         )
-        super().__init__(app, ForeignScopeMiddleware(step), guards)
+        stack: App = ForeignScopeMiddleware(step)
+        behind = _telling_behind(app)  # it is told of what is refused here, too
+        super().__init__(app, stack if behind is None else TellingMiddleware(stack, behind), guards)
+
+
+class TelemetryMiddleware(_Front):
+    """Telemetry alone: `app.add_middleware(TelemetryMiddleware, service_name="mine", otlp_endpoint="http://…:4318")`.
+
+    For every completion a server span and a span of the call with its tokens and cost, numbers, and a line of the log
+    (`logging.getLogger("gateway")`). What the app is sent and what it answers passes at once and unchanged. Where the
+    application has configured a TracerProvider of its own, and no `otlp_endpoint` is given here, spans go there.
+
+    Args:
+        app: any ASGI app; Starlette and FastAPI give it themselves.
+        service_name, otlp_endpoint: as in the configuration's `telemetry`; the standard's variables when left out.
+        provider: who is behind the app, by the names of configurations (`openai`, `azure`, `hosted_vllm`, …): for
+            `gen_ai.provider.name`, and for the catalogue's prices.
+        prices: USD per token by the name of a model, `*` for any, as `{"mine": {"input_cost_per_token": 1e-6,
+            "output_cost_per_token": 2e-6}}`; before the catalogue's.
+        models: further names of models that clients may ask for, told apart in the labels of metrics.
+        end_users: as in the configuration: `sources` and `pseudonymize`.
+        telemetry: any other key of the configuration's `telemetry`. `capture_content="guarded"` keeps the texts of
+            requests that a `GuardrailMiddleware` judges, and no others.
+
+    Raises:
+        ConfigError: everything that is wrong with these, or with the standard's variables.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        service_name: str | None = None,
+        otlp_endpoint: str | None = None,
+        provider: str = "openai",
+        prices: Mapping[str, Mapping[str, float]] | None = None,
+        models: Sequence[str] = (),
+        end_users: Mapping[str, Any] | None = None,
+        **telemetry: Any,
+    ) -> None:
+        said = {"service_name": service_name, "otlp_endpoint": otlp_endpoint, **telemetry}
+        section = {name: value for name, value in said.items() if value is not None}
+        settings = from_mapping({"telemetry": section, "end_users": dict(end_users or {})}).settings
+        own = Prices(provider, given(provider, prices or {}))
+        upstream = default_upstream()
+        tells = Tells(settings, own, upstream, {*own.names(), *models}, logs.make("library"))
+        super().__init__(app, TellingMiddleware(Watched(app), tells.telling), upstream, tells)
+
+    def __repr__(self) -> str:
+        return f"<TelemetryMiddleware {self.tells!r}>"
 
 
 def protect(
@@ -133,14 +218,16 @@ def protect(
 ) -> Protected:
     """An ASGI app: the gateway's whole stack in front of `app`.
 
-    Every request gets an id, a log line and the gateway's headers; completions are guarded on their way in and out.
+    Every request gets an id, a log line, a span and the gateway's headers; completions are guarded on their way in and
+    out, and their tokens and cost are told (see `TelemetryMiddleware`).
     With a `master_key` configured every request needs it, but for health checks and `/openapi.json`. Without one `app`
     goes on authenticating its own callers: nobody is asked for a key.
 
     Args:
         app: any ASGI app.
         config: a path, a mapping of the same form, settings, or None for a gateway without models of its own. Of a
-            configuration, `policies`, `general_settings` and, for guards that ask a model, `model_list` are read.
+            configuration, `policies`, `general_settings`, `telemetry`, `end_users` (not `require` and budgets) and, for
+            prices and guards that ask a model, `model_list` are read.
         policies: names of packs or paths of documents, in place of the configuration's. Without either, the pack
             `default` is in force; an empty list asks for none.
         guard_all: see `GuardrailMiddleware`.
@@ -156,17 +243,30 @@ def protect(
     guards = _Guards(found, settings, source)
     log = logs.make("library")
     general = settings.general
+    prices = priced(settings)
+    tells = Tells(settings, Prices(_PROVIDER, prices), guards.upstream, prices, log)
     step: App = ForeignGuardMiddleware(
-        app,
+        Watched(app),
         guards.policies,
         guard_all=guard_all,
         unreadable=unreadable,
         max_bytes=general.max_request_bytes,
         read_timeout=general.request_read_timeout,
+        end_user_sources=settings.end_users.sources,
     )
     if general.master_key is not None:
         step = IdentityMiddleware(step, general.master_key)
-    return Protected(app, ScopeMiddleware(ErrorMiddleware(step, log), log), guards)
+    step = ForeignScopeMiddleware(ErrorMiddleware(LeavingMiddleware(step), log), every=True)
+    return Protected(app, TellingMiddleware(step, tells.telling, every=True), guards, tells)
+
+
+def _telling_behind(app: object) -> Telling | None:
+    """How requests are told of by a step behind this one, as Starlette and FastAPI nest what is added to them."""
+    for _ in range(_DEEPEST):
+        if isinstance(app, _Front) and app.tells is not None:
+            return app.tells.telling
+        app = getattr(app, "app", None)
+    return None
 
 
 def _loaded(config: Config) -> Loaded:

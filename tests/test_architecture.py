@@ -20,7 +20,7 @@ FLOORS = {
     "middleware": 5,
     "endpoints": 6,
     "observing": 6.5,
-    "app": 7,
+    "app": 7, "telling": 7,
     "sdk": 8, "embed": 8, "serving": 8,
     "cli": 9,
     "__main__": 10,
@@ -56,7 +56,9 @@ OUTSIDE = {
     "cryptography": {"identity/signatures.py"},
     "botocore": {"providers/bedrock/signing.py"},
     "grpc": {"telemetry/export/official.py", "telemetry/export/official_metrics.py"},
-    "opentelemetry": {f"telemetry/export/{name}.py" for name in ("host", "official", "official_metrics", "readable")},
+    "opentelemetry": {
+        f"telemetry/export/{name}.py" for name in ("ambient", "host", "official", "official_metrics", "readable")
+    },
     "google": {"providers/vertex/auth.py"},
     "h2": {"routing/engines/pooled/http2/"},
     "httptools": {"routing/engines/pooled/connection.py", "serving/protocol.py"},

@@ -8,9 +8,11 @@ import typer
 
 from gateway.cli import banner, checking, judging, labelled, output, shown
 from gateway.cli import bench as benchmark
+from gateway.cli.end_users import end_users_app
 from gateway.cli.explain import explain as explanation
 from gateway.cli.judging import Labels
-from gateway.cli.output import Format
+from gateway.cli.keys import keys_app
+from gateway.cli.options import ConfigOption, FormatOption, JsonOption
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError, GatewayError
 from gateway.serving import run as serving
@@ -27,17 +29,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Configuration (YAML); without one, the built-in demo model."),
-]
 HostOption = Annotated[str, typer.Option(help="Address to listen on; others than loopback need a master key.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")]
 WorkersOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that serve.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON, also at a terminal.")]
-FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="A table at a terminal and JSON elsewhere when left out.")
-]
 
 PoliciesArgument = Annotated[
     list[str] | None,
@@ -46,6 +40,8 @@ PoliciesArgument = Annotated[
 
 policies_app = typer.Typer(help="Work on policies.", no_args_is_help=True)
 app.add_typer(policies_app, name="policies")
+app.add_typer(keys_app, name="keys")
+app.add_typer(end_users_app, name="end-users")
 
 _SERVE_OPTIONS: Mapping[str, Any] = {"config": None, "host": "127.0.0.1", "port": 4000, "workers": 1}
 """The options of `serve` with their defaults; they may stand before the command too."""

@@ -55,7 +55,7 @@ GENERAL_SETTINGS = _names(
     """completion_model store_prompts_in_spend_logs forward_client_headers_to_llm_api disable_spend_logs
     disable_spend_updates disable_master_key_return disable_retry_on_max_parallel_request_limit_error
     disable_reset_budget disable_adding_master_key_hash_to_db disable_responses_id_security enable_jwt_auth
-    reject_clientside_metadata_tags allowed_routes key_management_system
+    allowed_routes key_management_system
     maximum_spend_logs_retention_period maximum_spend_logs_retention_interval maximum_spend_logs_cleanup_cron
     user_mcp_management_mode database_connection_pool_limit database_connection_timeout database_type database_args
     database_extra_connection_params allow_requests_on_db_unavailable custom_auth max_parallel_requests

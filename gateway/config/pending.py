@@ -41,7 +41,6 @@ PENDING: tuple[Row, ...] = (
         lambda settings: "litellm" in settings.telemetry.compat,
         "the headers of litellm are not written by this version",
     ),
-    Row("general_settings.database_url", _set("general", "database_url"), "nothing is stored by this version"),
     Row("general_settings.redis_url", _differs("general", "redis_url", None), "nothing is shared by this version"),
     Row("model_list[].litellm_params.rpm", _any(lambda d: d.rpm), "not enforced by this version"),
     Row("model_list[].litellm_params.tpm", _any(lambda d: d.tpm), "not enforced by this version"),

@@ -77,7 +77,8 @@ def _rest() -> Iterator[Row]:
 
 def _fields(path: str, model: type[BaseModel]) -> Iterator[Row]:
     for name, field in model.model_fields.items():
-        inner = [kind for kind in get_args(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        kinds = get_args(field.annotation) or (field.annotation,)
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if inner:
             yield from _fields(f"{path}.{name}", inner[0])
         else:

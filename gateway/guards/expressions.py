@@ -8,14 +8,12 @@ expression has a longest match, and knows no beginning and no end of the text.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import re2  # type: ignore[import-untyped]
+from gateway.guards.linear import compiled
 
 MAX_LENGTH = 1_000
 """Characters of the longest match an expression may have."""
-MAX_MEMORY = 64 << 20
-"""Bytes one compiled expression may use; more is an error when it is built, never "no match"."""
 MAX_DEPTH = 20
 
 _FLAGS = re.compile(r"\(\?([is]+)\)")
@@ -175,8 +173,8 @@ def expression(source: str, *, match_case: bool) -> Expression:
     if longest > MAX_LENGTH:
         raise ValueError(f"may match more than {MAX_LENGTH} characters")
     made = Expression(f"(?{flags}:{_written(node)})", f"(?{flags}:{_begun(node)})", longest)
-    _compiled(made.source)
-    _compiled(made.beginning)
+    compiled(made.source, longest=True)
+    compiled(made.beginning, longest=True)
     return made
 
 
@@ -191,17 +189,6 @@ def _glob_part(character: str) -> str:
         return _GLOBS[character]
     plain = character.isalnum() or character == "_" or not character.isascii()
     return character if plain else "\\" + character
-
-
-def _compiled(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = MAX_MEMORY
-    options.longest_match = True
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        raise ValueError("is not a regular expression in RE2's syntax, or too large") from error
 
 
 def in_word(text: str, at: int) -> bool:
@@ -225,8 +212,8 @@ class Search:
 
     def __init__(self, expressions: Sequence[Expression], *, whole: bool) -> None:
         """Raises ValueError: they are too large together."""
-        self._pattern = _compiled("|".join(each.source for each in expressions))
-        self._beginning = _compiled("(?:" + "|".join(each.beginning for each in expressions) + r")\z")
+        self._pattern = compiled("|".join(each.source for each in expressions), longest=True)
+        self._beginning = compiled("(?:" + "|".join(each.beginning for each in expressions) + r")\z", longest=True)
         self._longest = max(each.longest for each in expressions)
         self._whole = whole
 

@@ -5,7 +5,7 @@ Every field has placeholders of its own numbers, after those of the request, and
 issued are turned back last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.guards.asking import Question, ask_all
 from gateway.guards.base import Context, Text
@@ -18,12 +18,17 @@ from gateway.guards.window import MAX_HELD
 from gateway.wire import jsontext, walk
 
 
+Note = Callable[[str, str], None]
+"""Is told the path of a text and what of it may leave, before placeholders are turned back."""
+
+
 class Field:
     """One text: pieces in, what may leave out. `fed` counts the characters that came."""
 
-    __slots__ = ("_restorer", "_track", "fed", "path")
+    __slots__ = ("_note", "_restorer", "_track", "fed", "path")
 
-    def __init__(self, track: Track, restorer: Restorer | None) -> None:
+    def __init__(self, track: Track, restorer: Restorer | None, note: Note | None = None) -> None:
+        self._note = note
         self._track = track
         self._restorer = restorer
         self.path = track.path
@@ -61,6 +66,8 @@ class Field:
         return self._restored(await self._track.take(text, final=final), final=final)
 
     def _restored(self, given: str, *, final: bool) -> str:
+        if self._note is not None and given:
+            self._note(self.path, given)
         if self._restorer is None:
             return given
         given = self._restorer.feed(given)
@@ -183,7 +190,9 @@ class Fields:
         vault: Vault | None = None,
         draw: Draw = by_chance,
         max_held: int = MAX_HELD,
+        note: Note | None = None,
     ) -> None:
+        self._note = note
         self._runs = begin(policies, context, draw)
         self._plan: Plan = plan(self._runs, context, max_held)
         self._vault = vault if vault is not None else Vault()
@@ -222,7 +231,7 @@ class Fields:
         track = Track(self._plan, path, self._vault.branch())
         if self._plan.observers:
             self._tracks.append(track)
-        return Field(track, self._vault.restorer())
+        return Field(track, self._vault.restorer(), self._note)
 
     def opened(self, leaf: walk.Leaf) -> "Field | JsonField":
         """A new text for a leaf of an answer."""

@@ -18,11 +18,9 @@ from gateway.errors import (
     RequestTooLarge,
 )
 from gateway.middleware import headers
+from gateway.principal import Principal, clean_name
 from gateway.types import CompletionRequest
 from gateway.wire import completions, paths
-
-_MAX_NAME = 256
-"""Longest end user, session or tag, in characters."""
 
 
 class BodyMiddleware:
@@ -73,22 +71,27 @@ class BodyMiddleware:
         request = completions.parse(body, paths.model_in(paths.below_root(scope)))
         exchange.request = request
         exchange.timeout = _timeout(scope)
-        exchange.session = _name(headers.first(scope, b"x-gateway-session"))
+        exchange.session = clean_name(headers.first(scope, b"x-gateway-session"))
         given = headers.first(scope, b"x-gateway-tags") or ""
-        exchange.tags = tuple(dict.fromkeys([*_names(given.split(",")), *_names(request.tags)]))
-        exchange.end_user = self._end_user(scope, request)
+        principal = exchange.principal
+        own = principal.tags if principal else ()
+        exchange.tags = tuple(dict.fromkeys([*own, *_names(given.split(",")), *_names(request.tags)]))
+        exchange.end_user = self._end_user(scope, request, principal)
         if self.require_end_user and exchange.end_user is None:
             raise MissingParameter(
                 "This gateway serves only requests that name their end user; send user, or x-gateway-end-user.",
                 param="user",
             )
 
-    def _end_user(self, scope: Scope, request: CompletionRequest) -> str | None:
+    def _end_user(self, scope: Scope, request: CompletionRequest, principal: Principal | None) -> str | None:
+        """Whom a request is for: the one its key is bound to, the first it names, the one its key has for others."""
+        if principal is not None and principal.end_user is not None:
+            return principal.end_user
         for source in self.end_user_sources:
-            name = _name(_SOURCES[source](scope, request))
+            name = clean_name(_SOURCES[source](scope, request))
             if name:
                 return name
-        return None
+        return principal.default_end_user if principal else None
 
 
 def _metadata_user(_scope: Scope, request: CompletionRequest) -> str | None:
@@ -158,12 +161,5 @@ def _timeout(scope: Scope) -> float | None:
     return seconds
 
 
-def _name(text: str | None) -> str | None:
-    """A name as it is kept: printable, bounded; None for an empty one."""
-    if not text:
-        return None
-    return "".join(char for char in text[:_MAX_NAME] if char.isprintable()).strip() or None
-
-
 def _names(texts: list[str] | tuple[str, ...]) -> list[str]:
-    return [name for text in texts if (name := _name(text.strip()))]
+    return [name for text in texts if (name := clean_name(text.strip()))]

@@ -21,10 +21,12 @@ from gateway.guards.matching import draw
 from gateway.guards.policy import Policy, begin
 from gateway.guards.vault import Vault
 from gateway.guards.verdict import Verdict
-from gateway.middleware import foreign_body, headers
+from gateway.middleware import foreign_body, foreign_who
 from gateway.middleware.body_limit import BodyLimitMiddleware
 from gateway.middleware.foreign_answer import Answering
 from gateway.middleware.foreign_body import Body
+from gateway.middleware.foreign_capture import Keeper
+from gateway.middleware.foreign_observation import OBSERVATION_KEY, Observation
 from gateway.middleware.foreign_rendering import Rendering, withhold
 from gateway.middleware.foreign_scope import is_farewell
 from gateway.middleware.guard_input import context_of, failed, refusal
@@ -46,6 +48,7 @@ class ForeignGuardMiddleware:
             and its verdicts say `skipped`.
         max_bytes: bound of a body that is read, also once decompressed.
         read_timeout: seconds a client has to send it.
+        end_user_sources: where the end user's name is read, first found first.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ForeignGuardMiddleware:
         unreadable: Unreadable = "refuse",
         max_bytes: int = 8_388_608,
         read_timeout: float = 30.0,
+        end_user_sources: tuple[str, ...] = foreign_who.SOURCES,
     ) -> None:
         self.app = app
         self.policies = tuple(policy for policy in policies if policy.mode != "off")
@@ -64,6 +68,7 @@ class ForeignGuardMiddleware:
         self.unreadable = unreadable
         self.max_bytes = max_bytes
         self.read_timeout = read_timeout
+        self.end_user_sources = end_user_sources
         self.cache = VerdictCache()
         self.bounded = BodyLimitMiddleware(self._guarded, max_bytes)
 
@@ -82,13 +87,13 @@ class ForeignGuardMiddleware:
         return not kind or "json" in kind or kind.startswith(foreign_body.PLAIN_TYPES)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchanges.of(scope)
+        exchange, observation = exchanges.of(scope), _held(scope)
         path = below_root(scope)
         language = language_of(path)
         raw = await foreign_body.read(receive, self.read_timeout)
         body = foreign_body.opened(raw, scope, self.max_bytes, text=language is None) if raw else Body(raw)
         exchange.request = chat.request(body.value, language, foreign_model_in(path))
-        _who(exchange, scope)
+        foreign_who.tell(exchange, scope, exchange.request, self.end_user_sources)
         vault = Vault()
         sent: bytes | None = None
         if raw:
@@ -104,7 +109,11 @@ class ForeignGuardMiddleware:
             draw=lambda policy: draw(policy.name, exchange.id),
         )
         exchange.judges.append(fields.verdicts)
-        answering = Answering(fields, rendering, send, allow=self.unreadable == "allow", head=scope["method"] == "HEAD")
+        if observation is not None and fields.idle:
+            observation.unguarded()
+        keeper = Keeper(exchange.capture, vault)
+        allow, head = self.unreadable == "allow", scope["method"] == "HEAD"
+        answering = Answering(fields, rendering, send, keeper, allow=allow, head=head)
         await self._call(scope, _replayed(raw if sent is None else sent, receive, answering), answering, sent)
 
     async def _call(self, scope: Scope, receive: Receive, answering: Answering, sent: bytes | None) -> None:
@@ -184,6 +193,14 @@ class ForeignGuardMiddleware:
         return on_block.message
 
 
+def _held(scope: Scope) -> Observation | None:
+    """Who watches the request, where somebody does: what comes before the policies is not for telling."""
+    observation: Observation | None = scope.get(OBSERVATION_KEY)
+    if observation is not None:
+        observation.hold()
+    return observation
+
+
 def _unreadable(found: walk.Found) -> UnsupportedParameter:
     path = found.unreadable[0]
     field = path.partition("[")[0].partition(".")[0]
@@ -195,23 +212,6 @@ def _unreadable(found: walk.Found) -> UnsupportedParameter:
 
 def _skipped(verdict: Verdict) -> Verdict:
     return replace(verdict, status="skipped") if verdict.status == "ok" else verdict
-
-
-def _who(exchange: Exchange, scope: Scope) -> None:
-    """For whom the request is, as the headers and the body say; an app in front may have said it already."""
-    request = exchange.request
-    assert request is not None  # noqa: S101 - set by the caller
-    given = headers.first(scope, b"x-gateway-end-user", b"x-litellm-end-user-id", b"x-litellm-customer-id")
-    user = (request.metadata or {}).get("user_id")
-    candidates = (given, request.user, user if isinstance(user, str) else None, request.safety_identifier)
-    exchange.end_user = exchange.end_user or next(
-        (name for text in candidates if (name := foreign_body.name(text))), None
-    )
-    exchange.session = exchange.session or foreign_body.name(headers.first(scope, b"x-gateway-session"))
-    tags = (headers.first(scope, b"x-gateway-tags") or "").split(",")
-    exchange.tags = tuple(
-        dict.fromkeys((*exchange.tags, *(tag for text in tags if (tag := foreign_body.name(text.strip())))))
-    )
 
 
 def _replayed(body: bytes, receive: Receive, answering: Answering) -> Receive:

@@ -11,6 +11,7 @@ from gateway.guards.fields import Fields
 from gateway.guards.verdict import Verdict
 from gateway.middleware import foreign_body, foreign_scope
 from gateway.middleware.foreign_body import Inflater, content_type
+from gateway.middleware.foreign_capture import Keeper
 from gateway.middleware.foreign_rendering import Rendering, failure
 from gateway.middleware.foreign_scope import Stopped
 from gateway.middleware.foreign_texts import Texts
@@ -35,17 +36,21 @@ class Answering:
         fields: the output policies at work.
         rendering: what is answered instead.
         onward: the server's `send`.
+        keeper: is told what may leave.
         allow: let pass what no policy can read.
         head: the request is a HEAD, whose answer has no body.
     """
 
-    def __init__(self, fields: Fields, rendering: Rendering, onward: Send, *, allow: bool, head: bool) -> None:
+    def __init__(
+        self, fields: Fields, rendering: Rendering, onward: Send, keeper: Keeper, *, allow: bool, head: bool
+    ) -> None:
         self._fields = fields
         self._rendering = rendering
         self._onward = onward
         self._allow = allow
         self._bodiless = head
-        self._texts = Texts(fields, rendering.language)
+        self._keeper = keeper
+        self._texts = Texts(fields, rendering.language, keeper)
         self._start: Message = {}
         self._mode = "pass"
         self._whole: list[bytes] = []
@@ -144,7 +149,7 @@ class Answering:
         if self._texts.unreadable is not None:
             self._unread(f"holds {self._texts.unreadable}, which policies cannot read")
         if (blocked := self._blocked()) is not None:
-            return self._rendering.whole(blocked, self._texts.head, status, len(self._texts.seen))
+            return self._rendering.whole(blocked, self._texts.head, status, len(self._texts.seen), self._keeper)
         return status, out.encode() if out != text else None
 
     async def _text(self, text: str) -> str:
@@ -243,6 +248,7 @@ class Answering:
             if index not in over:
                 choice |= {"logprobs": None, "finish_reason": "content_filter"}
                 texts.over.add(index)
+                self._rendering.ended((index,))
         if texts.kept:
             out.append(_event({**texts.head, "choices": [choice for _, choice in texts.kept]}))
         out.append(self._rendering.end(blocked, texts.head, texts.expect(self._rendering.choices)))

@@ -1,6 +1,6 @@
 """How a foreign app's answer is replaced: in the app's own language, or by an error (contract §4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.guards.policy import Policy
 from gateway.guards.verdict import Verdict
+from gateway.middleware.foreign_capture import Keeper
 from gateway.middleware.guard_input import refusal
 from gateway.types import CompletionRequest
 from gateway.wire import chat, json, sse
@@ -41,7 +42,9 @@ class Rendering:
         assert self.language is not None  # noqa: S101 - only asked of completions
         return chat.opening(self.language, self.request.model, stream=stream)
 
-    def whole(self, blocked: Verdict, head: Mapping[str, Any], status: int, seen: int) -> tuple[int, bytes]:
+    def whole(
+        self, blocked: Verdict, head: Mapping[str, Any], status: int, seen: int, keeper: Keeper
+    ) -> tuple[int, bytes]:
         """Status and body of a whole answer that a policy blocks; `seen` is how many choices it had.
 
         Raises:
@@ -54,7 +57,13 @@ class Rendering:
                 error.status = status
             raise error
         around = head or self.opening(stream=False)
+        self.ended(range(seen))
+        keeper.instead(seen, on_block.message)
         return status, json.dumps(chat.withheld(around, self.language, on_block.message, seen))
+
+    def ended(self, choices: Iterable[int]) -> None:
+        """These choices end because a policy says so, whatever the app says of them."""
+        self.exchange.finish_reasons.update(dict.fromkeys(choices, "content_filter"))
 
     def end(self, blocked: Verdict, head: Mapping[str, Any], over: Sequence[int]) -> bytes:
         """The end of a stream that a policy blocks: the choices that are not over yet end here."""
@@ -63,6 +72,7 @@ class Rendering:
             return failure(refusal(blocked, self.exchange.id, on_block.message))
         ending = b""
         if over:
+            self.ended(over)
             around = head or self.opening(stream=True)
             ending = sse.encode(json.dumps(chat.ending(around, over, self.language)))
         return ending + sse.DONE
@@ -77,6 +87,7 @@ async def withhold(rendering: Rendering, message: str, send: Send) -> None:
     """Answer in the app's place: a policy blocked the request and says so."""
     language = rendering.language
     assert language is not None  # noqa: S101 - what has no language is refused with an error
+    rendering.ended(range(rendering.choices))
     stream = rendering.request.stream
     around = rendering.opening(stream=stream)
     if stream:

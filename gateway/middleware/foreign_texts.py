@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.guards.fields import Field, Fields, JsonField
 from gateway.guards.policy import Run
+from gateway.middleware.foreign_capture import Keeper
 from gateway.middleware.foreign_logprobs import Logprobs
 from gateway.wire import chat, walk
 from gateway.wire.known import WORDS
@@ -33,6 +34,7 @@ class Texts:
     Args:
         fields: the policies at work.
         language: what the app speaks at this path; None for JSON of any kind.
+        keeper: is told what may leave.
 
     `blocker` is the record of the policy that stopped the answer, `unreadable` says where something stands that no
     policy can read, `over` which choices have had their end, and `seen` which have begun. `kept` are the choices of the
@@ -40,8 +42,9 @@ class Texts:
     the type on the wire of events that are made up.
     """
 
-    def __init__(self, fields: Fields, language: Language | None) -> None:
+    def __init__(self, fields: Fields, language: Language | None, keeper: Keeper) -> None:
         self._fields = fields
+        self._keeper = keeper
         self._language = language
         self._open: dict[Key, tuple[Field | JsonField, tuple[Step, ...]]] = {}
         self._logprobs = Logprobs(fields)
@@ -112,10 +115,11 @@ class Texts:
         """Events with what has been held for the end of a clause, and long enough."""
         before: list[dict[str, Any]] = []
         now = asyncio.get_running_loop().time()
-        for (index, _), (field, trail) in self._open.items():
+        for (index, path), (field, trail) in self._open.items():
             if isinstance(field, Field) and field.due is not None and field.due <= now and self.blocker is None:
                 out = await field.late()
                 self._after(field, index)
+                self._keeper.note(path, out)
                 if out:
                     before.append(self._around(index, trail, out))
         return before
@@ -176,6 +180,7 @@ class Texts:
         self._open[key] = (field, leaf.trail)
         out = await field.take(leaf.value, final=False)
         self._after(field, key[0])
+        self._keeper.note(leaf.path, out)
         return out
 
     async def _close(self, key: Key, given: dict[str, tuple[Leaf, str]], before: list[dict[str, Any]]) -> bool:
@@ -185,6 +190,7 @@ class Texts:
             return True
         out = await field.take("", final=True)
         self._after(field, key[0])
+        self._keeper.note(key[1], out)
         if not out:
             return False
         if key[1] in given:
@@ -244,6 +250,7 @@ class Texts:
         changed = False
         names: dict[int, tuple[dict[str, Any], dict[str, str]]] = {}
         for leaf, out in zip(leaves, outs, strict=True):
+            self._keeper.note(leaf.path, out)
             if out == leaf.value:
                 if len(self._clean) < _REMEMBERED and len(out) < _SHORT:
                     self._clean.add((leaf.path, out))

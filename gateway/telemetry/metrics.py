@@ -169,7 +169,8 @@ class Metrics:
         if request is not None:
             alias = request.model if request.model in self._aliases else OTHER
             operation = names.CHAT if route == "/v1/chat/completions" else names.TEXT_COMPLETION
-            self._request_duration.at((operation, exchange.provider or "", alias, error)).record(exchange.duration())
+            provider = names.PROVIDERS.get(exchange.provider or "", exchange.provider or "")
+            self._request_duration.at((operation, provider, alias, error)).record(exchange.duration())
             self._overhead.at((operation,)).record(exchange.overhead())
         self._requests.at((route, alias, _CLASSES.get(exchange.status // 100, ""), error)).add()
         if exchange.calls:
@@ -207,7 +208,7 @@ class Metrics:
         told = served or ""
         if told and told != known:
             told = self._served.name((provider, known), told)
-        plain = (names.TEXT_COMPLETION, provider, known, told)
+        plain = (names.TEXT_COMPLETION, names.PROVIDERS.get(provider, provider), known, told)
         made = _CallLabels(plain, (*plain, ""), (*plain, "input"), (*plain, "output"), (*plain, "text"))
         if known == model and told == (served or ""):
             self._called[provider, model, served] = made  # only what is told apart is remembered, and that is bounded

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from gateway.telemetry import conventions as names
 from gateway.wire.paths import COMPLETION_PATHS, OPEN_PATHS, language_of, model_in
 
 METRICS_PATH = "/metrics"
@@ -55,3 +56,8 @@ def _looked_up(path: str) -> str:
     if below is not None:
         return below + "{id}"
     return OTHER_ROUTE if language is None else "/v1/completions"
+
+
+def operation_of(path: str) -> str:
+    """`gen_ai.operation.name` of a completion at `path`."""
+    return names.CHAT if route_of(path) == "/v1/chat/completions" else names.TEXT_COMPLETION

@@ -9,6 +9,7 @@ from gateway.exchange import CallRecord, Exchange, Trace
 from gateway.telemetry import compat, content
 from gateway.telemetry import conventions as names
 from gateway.telemetry.options import Options
+from gateway.telemetry.routes import operation_of
 from gateway.telemetry.span import Clock, Kind, Span, Value, child
 from gateway.telemetry.usage import LONGEST_NAME
 from gateway.types import Call, Cost, Usage
@@ -29,9 +30,10 @@ class About(NamedTuple):
 
 def inference(record: CallRecord, about: About) -> Span:
     """A call to a provider, from the request to the end of its answer."""
+    operation = operation_of(about.exchange.path)
     exchange, options, start = about.exchange, about.options, about.clock.at(record.began)
     attributes: dict[str, Value] = {
-        names.OPERATION_NAME: names.TEXT_COMPLETION,
+        names.OPERATION_NAME: operation,
         names.PROVIDER_NAME: names.PROVIDERS.get(record.provider, record.provider),
         names.REQUEST_MODEL: record.model,
         names.DEPLOYMENT: record.deployment,
@@ -61,7 +63,7 @@ def inference(record: CallRecord, about: About) -> Span:
         if add := compat.INFERENCE.get(tool):
             add(attributes, start)
     end = about.clock.ended if record.ended is None else about.clock.at(record.ended)
-    name = f"{names.TEXT_COMPLETION} {record.model}"
+    name = f"{operation} {record.model}"
     return child(about.trace, name, Kind.CLIENT, (start, end), attributes, error)
 
 

@@ -9,7 +9,6 @@ MODEL = "model_list: [{model_name: a, params: {model: x, %s}}]"
 GIVEN = {
     "end_users.default_budget": "end_users: {default_budget: {max_usd: 5}}",
     "telemetry.compat": "telemetry: {compat: [litellm]}",
-    "general_settings.database_url": "general_settings: {database_url: 'sqlite:///gateway.db'}",
     "general_settings.redis_url": "general_settings: {redis_url: 'redis://127.0.0.1'}",
     "model_list[].litellm_params.rpm": MODEL % "rpm: 1",
     "model_list[].litellm_params.tpm": MODEL % "tpm: 1",

@@ -1,6 +1,8 @@
 """The guard `pii`: what it finds, what it leaves alone, and what its settings mean."""
 
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +12,10 @@ from gateway.guards.base import SpanGuard
 from gateway.guards.pii.custom import CHECKSUMS, CustomConfig
 from gateway.guards.pii.defaults import KNOWN
 from gateway.guards.pii.guard import EntityConfig, PiiConfig, build
+from gateway.guards.policy import Policy
+from gateway.guards.vault import Vault
+from gateway.guards.window import Window
+from tests.guards import kit
 
 GUARD = build(PiiConfig())
 
@@ -189,9 +195,70 @@ def test_long_texts_of_one_kind_end(unit: str) -> None:
     assert 0 <= GUARD.settled(text) <= len(text)
 
 
+HOSTILE = {
+    "ats": "a@", "addresses": "a@b.co@", "plus": "a@b.co+", "digits": "9", "ones": "1", "groups": "4111 ",
+    "cards": "4444444444444444 ", "dashes": "1-", "brackets": "(", "opened": "<", "links": "http://", "paths": "a.co/",
+    "hosts": "a.co.", "quoted": '"a.co"', "colons": "::", "macs": "00:", "ibans": "AB12 ", "base58": "1A",
+    "dots": "1.", "spaced": "9 ", "unseen": "1\u200b", "wide": "\uff11", "dates": "2024-01-01T10:20:30.",
+    "letters": "a", "stops": ".",
+}  # fmt: skip
+EVERYWHERE = {"addresses", "plus", "quoted", "dots"}
+"""Texts in which every few characters begin a finding of its own; ten times is theirs."""
+ENDLESS = {"paths"}
+"""A link without an end, which a window looks at again from its beginning with every piece."""
+DENSE = (
+    "Ticket #48{0}: alex.{0}@example.com called from (212) 555-0{0} about card 4242424242424242; identity confirmed "
+    "against SSN 219-09-9{0}. Escalated to j.chen{0}@support.example.com, callback at 415-555-1{0}. A retry with card "
+    "4111-1111-1111-1111 was declined. The review covered onboarding latency and retention. "
+)
+
+
+def dense(size: int) -> str:
+    return "".join(DENSE.format(number % 900 + 100) for number in range(size // len(DENSE)))
+
+
+def per_kilobyte(work: Callable[[str], object], text: str) -> float:
+    taken = []
+    for _ in range(3):
+        began = time.thread_time()
+        work(text)
+        taken.append(time.thread_time() - began)
+    return min(taken) / len(text) * 1_024
+
+
+def streamed(text: str) -> None:
+    window = Window(kit.runs([Policy("pii", guards=(GUARD,))]), "choices[0].text", Vault().branch())
+    for start in range(0, len(text), 1_024):
+        window.feed(text[start : start + 1_024])
+    window.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", [lambda text: GUARD.find(text, "p"), streamed], ids=["whole", "streamed"])
+def test_hostile_texts_cost_no_more_than_three_times_as_much_as_dense_ones(work: Callable[[str], object]) -> None:
+    usual = per_kilobyte(work, dense(40_000))
+    dear = {}
+    for name, unit in HOSTILE.items():
+        if name in ENDLESS and work is streamed:
+            continue
+        short, long = (per_kilobyte(work, unit * (size // len(unit))) / usual for size in (20_000, 80_000))
+        if max(short, long) > (10 if name in EVERYWHERE else 3) or long > 2 * short + 0.2:
+            dear[name] = (short, long)
+    assert dear == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ats", "digits", "dashes", "brackets", "opened", "links"])
+def test_ten_megabytes_of_what_means_nothing_are_looked_at_to_their_end(name: str) -> None:
+    unit = HOSTILE[name]
+    text = unit * (10_000_000 // len(unit))
+    streamed(text)
+    assert GUARD.find(text, "p") == []
+
+
 def test_more_digits_than_can_be_looked_at_are_an_error() -> None:
     with pytest.raises(ValueError, match="digits"):
-        GUARD.find("212 555 0142 " * 10_000, "p")
+        GUARD.find("212 555 0142, " * 10_000, "p")
 
 
 def test_every_known_entity_can_be_looked_for_alone() -> None:

@@ -1,17 +1,20 @@
 """The fast path gives the answers of Presidio's `AnalyzerEngine` with the same recognizers, context and thresholds."""
 
 import json
+import multiprocessing
+import os
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.guards import pii_texts
-from tests.guards.pii_engine import found, theirs
+from tests.guards.pii_engine import beyond, found, inside, theirs
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[3] / "shared" / "data"
 NAME_TOO_LONG = re.compile(r"[^\s@]{64}@|@\S{256}")
 """Our addresses have at most 64 characters before the @ and 256 after it (`gateway.guards.pii.islands`)."""
 
@@ -24,8 +27,10 @@ def differences(texts: Iterator[str]) -> tuple[int, list[str]]:
             found(text)  # it must not raise
             continue
         compared += 1
-        if expected != found(text):
-            different.append(text)
+        if (ours := found(text)) != expected:
+            areas = beyond(text)
+            if {hit for hit in ours ^ expected if not inside(areas, hit)}:
+                different.append(text)
     return compared, different
 
 
@@ -39,12 +44,16 @@ def test_generated_texts_get_presidios_answers() -> None:
     assert different == []
 
 
+def of_seed(seed: str) -> tuple[int, list[str]]:
+    return differences(generated(seed, 1_050))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [str(number) for number in range(10)])
-def test_a_hundred_thousand_generated_texts_get_presidios_answers(seed: str) -> None:
-    compared, different = differences(generated(f"slow {seed}", 10_500))
-    assert compared > 10_000
-    assert different == []
+def test_a_hundred_thousand_generated_texts_get_presidios_answers() -> None:
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
+        results = list(processes.map(of_seed, [f"slow {number}" for number in range(100)]))
+    assert sum(compared for compared, _ in results) > 100_000
+    assert [text for _, different in results for text in different] == []
 
 
 def strings(value: object) -> Iterator[str]:

@@ -8,6 +8,7 @@ from gateway.config.secret import Secret
 from gateway.errors import AuthenticationError
 from gateway.exchange import LOCAL_KEY, SCOPE_KEY, Exchange
 from gateway.middleware.identity import IdentityMiddleware, presented_key
+from tests.identity.kit import callers, key_of
 
 KEY = "sk-master-1"
 
@@ -70,6 +71,59 @@ def test_without_a_master_key_nobody_else_is(client):
 
 def test_a_call_in_process_needs_no_key():
     passes(**{LOCAL_KEY: True})
+
+
+KEYED = {"authorization": "Bearer {}", "x-api-key": "{}", "api-key": "{}"}
+
+
+@pytest.mark.parametrize("header", KEYED)
+def test_a_virtual_key_is_taken_in_every_usual_header(header):
+    async def run():
+        who, _ = callers()
+        record, key = await key_of(who, tags=["a"])
+        exchange = Exchange("r", "GET", "/v1/models")
+        sent = [(header.encode(), KEYED[header].format(key).encode())]
+        await IdentityMiddleware(nothing, callers=who)(scope_of("/v1/models", sent, exchange), None, None)
+        assert exchange.principal is not None
+        assert (exchange.key_alias, exchange.principal.id) == ("team-a", record.id)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("scopes", "path", "opens"),
+    [
+        (["completions"], "/v1/completions", True), (["completions"], "/v1/models", True),
+        (["completions"], "/anything", True), (["completions"], "/metrics", False),
+        (["completions"], "//METRICS/", False),
+        (["metrics"], "/metrics", True), (["metrics"], "/v1/completions", False), (["metrics"], "/health/live", True),
+        (["completions", "metrics"], "/admin", False), (["completions", "metrics"], "/admin/keys", False),
+        (["completions", "metrics"], "//Admin//x", False), (["completions", "metrics"], "/administer", True),
+    ],
+)  # fmt: skip
+def test_a_key_opens_the_paths_of_its_scopes(scopes, path, opens):
+    async def run():
+        who, _ = callers()
+        _, key = await key_of(who, scopes=scopes)
+        step = IdentityMiddleware(nothing, callers=who)
+        sent = [(b"x-api-key", key.encode())]
+        for root in ("", "/mounted"):
+            asked = scope_of(root + path, sent, Exchange("r", "GET", path), root_path=root)
+            if opens:
+                await step(asked, None, None)
+            else:
+                with pytest.raises(AuthenticationError):
+                    await step(asked, None, None)
+
+    asyncio.run(run())
+
+
+async def nothing(_scope, _receive, _send):
+    """An app that does nothing."""
+
+
+def scope_of(path, sent, exchange, **more):
+    return {"type": "http", "path": path, "headers": sent, "client": ("192.0.2.1", 1), SCOPE_KEY: exchange, **more}
 
 
 def test_the_first_header_that_holds_a_key_is_the_one_that_counts():

@@ -5,7 +5,7 @@ stand in `public`; and only what stands before a match counts, so that a decisio
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 LOOKBACK = 128
 """Characters before a match in which its context words may stand."""
@@ -24,12 +24,26 @@ def phrases(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(f" {word}{plural} " for word in plain if word for plural in ("", "s"))
 
 
-def supports(text: str, start: int, known: Sequence[str]) -> bool:
+def mentioned(text: str, known: Sequence[str]) -> bool:
+    """May one of the phrases `known` stand anywhere in `text`, which is in lower case?"""
+    return any(phrase[1 : phrase.index(" ", 1)] in text for phrase in known)
+
+
+Behind = Callable[[int, int], tuple[int, bool]]
+"""Where the text begins that stands at most so many characters before an index, and whether more stands before it."""
+
+
+def behind(index: int, distance: int) -> tuple[int, bool]:
+    """The `Behind` of a text that is read as it is written."""
+    return max(index - distance, 0), index > distance
+
+
+def supports(text: str, start: int, known: Sequence[str], before_it: Behind = behind) -> bool:
     """Does one of the phrases `known` stand among the words before `start`?"""
-    begin = start - LOOKBACK
-    before = text[max(0, begin) : start].lower()
+    begin, cut = before_it(start, LOOKBACK)
+    before = text[begin:start].lower()
     words = _WORD.findall(before)
-    if begin > 0 and words and before.startswith(words[0]):
+    if cut and words and before.startswith(words[0]):
         del words[0]  # it may begin before the window
     said = f" {' '.join(words[-WORDS:])} "
     return any(phrase in said for phrase in known)

@@ -10,6 +10,7 @@ from gateway.config.fields import Strict
 from gateway.guards.base import Action
 from gateway.guards.expressions import Search, expression
 from gateway.guards.pii import context
+from gateway.guards.pii.context import Behind
 
 
 def _expression(value: str) -> str:
@@ -89,7 +90,7 @@ class Customs:
     def __repr__(self) -> str:
         return f"<Customs {' '.join(row.config.name for row in self.rows)}>"
 
-    def find(self, text: str) -> list[tuple[str, int, int, float]]:
+    def find(self, text: str, before_it: Behind = context.behind) -> list[tuple[str, int, int, float]]:
         """Entity, start, end and score of every match that is sure enough."""
         found: list[tuple[str, int, int, float]] = []
         whole = _whole(text)
@@ -104,7 +105,7 @@ class Customs:
                     if not CHECKSUMS[row.config.checksum](text[start:end]):
                         continue
                     score = 1.0
-                if score < 1.0 and context.supports(text, start, row.words):
+                if score < 1.0 and context.supports(text, start, row.words, before_it):
                     score = context.raised(score)
                 if score >= row.config.threshold:
                     found.append((row.config.name, start, end, score))

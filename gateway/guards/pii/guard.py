@@ -13,9 +13,11 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from gateway.config.fields import Strict
 from gateway.guards import vault
 from gateway.guards.base import Action, Finding, SpanGuard
+from gateway.guards.pii import rows
+from gateway.guards.pii.context import Behind, behind
 from gateway.guards.pii.custom import CustomConfig, Customs
 from gateway.guards.pii.defaults import KNOWN, NAMED, REGIONS
-from gateway.guards.pii.plain import plain
+from gateway.guards.pii.plain import Plain, plain
 
 CATEGORY = "pii"
 NER_SCORE = 0.85
@@ -140,10 +142,44 @@ class PiiGuard:
         Raises:
             TimeoutError, ValueError: a recognizer could not judge the text.
         """
-        found = self._found(text)
-        if self.obfuscated and (seen := plain(text)):
+        return self._find(text, path, plain(text) if self.obfuscated else None, 0)
+
+    def settled(self, text: str) -> int:
+        """The index before which nothing can change, whatever follows `text`."""
+        return self.judge(text, "")[1]
+
+    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
+        """`find(text, path)` and `settled(text)` at once, for little more than the price of the first."""
+        return self.judge_from(text, path, 0)
+
+    def judge_from(self, text: str, path: str, since: int) -> tuple[list[Finding], int]:
+        """What `judge` says of the part of `text` that is not settled yet, for a fraction of its price.
+
+        Args:
+            since: where what has been settled before ends. Findings that start before it are left out.
+        """
+        seen = plain(text) if self.obfuscated else None
+        found = self._find(text, path, seen, since)
+        if since:
+            found = [one for one in found if one.start >= since]
+        held = self._held(text)
+        if seen:
+            held = min(held, seen.back_start(self._held(seen.text)))
+        if held < len(text):
+            for one in reversed(found):
+                if one.start < held < one.end:
+                    held = one.start
+        return found, held
+
+    def shortest_context(self) -> int:
+        """How many characters before an index `find` may look at to decide what starts there."""
+        return rows.CONTEXT
+
+    def _find(self, text: str, path: str, seen: Plain | None, since: int) -> list[Finding]:
+        found = self._found(text, since, behind)
+        if seen:
             spans = {(name, start, end) for name, start, end, _ in found}
-            for name, start, end, score in self._found(seen.text):
+            for name, start, end, score in self._found(seen.text, 0 if seen.gaps else since, seen.behind):
                 start, end = seen.back(start, end)
                 if (name, start, end) not in spans:
                     found.append((name, start, end, score))
@@ -157,39 +193,15 @@ class PiiGuard:
         findings.sort(key=lambda one: (one.start, one.end, one.rule))
         return findings
 
-    def settled(self, text: str) -> int:
-        """The index before which nothing can change, whatever follows `text`."""
-        return self.judge(text, "")[1]
-
-    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
-        """`find(text, path)` and `settled(text)` at once, for little more than the price of the first."""
-        found = self.find(text, path)
-        held = self._held(text)
-        if self.obfuscated and (seen := plain(text)):
-            held = min(held, seen.back_start(self._held(seen.text)))
-        if held < len(text):
-            for one in reversed(found):
-                if one.start < held < one.end:
-                    held = one.start
-        return found, held
-
-    def shortest_context(self) -> int:
-        """How many characters before an index `find` may look at to decide what starts there."""
-        return CONTEXT
-
-    def _found(self, text: str) -> list[tuple[str, int, int, float]]:
-        found = [(name, *hit) for name, hits in self.detector.find(text).items() for hit in hits]
+    def _found(self, text: str, since: int, before_it: Behind) -> list[tuple[str, int, int, float]]:
+        found = [(name, *hit) for name, hits in self.detector.find(text, since, before_it).items() for hit in hits]
         if self.customs.rows:
-            found += self.customs.find(text)
+            found += self.customs.find(text, before_it)
         return found
 
     def _held(self, text: str) -> int:
         held: int = self.tails.held(text)
         return min(held, self.customs.held(text)) if self.customs.rows else held
-
-
-CONTEXT = 136
-"""What context words are looked for in, more than an address may have before its @, and some characters beside it."""
 
 
 def build(config: PiiConfig) -> SpanGuard:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.guards.pii.recognizers import COMPILE, FOLD, Hit
+from gateway.guards.linear import Linear
+from gateway.guards.pii import shapes
+from gateway.guards.pii.recognizers import COMPILE, FOLD, OTHER_DIGITS
+from gateway.guards.pii.rows import Hit
 
 MAX_LOCAL = 64
 """Characters of an address before its @ that are looked at, as many as RFC 5321 allows: of a longer run the last ones
@@ -22,10 +25,13 @@ MAX_DOMAIN = 256
 _TOKEN = COMPILE(r"[\w\-:./%+\]\u0080-\U0010ffff]+")
 _DIGITS = COMPILE(r"\d+(?:[-. ]\d+)*")
 _IBAN = COMPILE(r"[A-Z]{2}[0-9]{2}", FOLD)
-_URL = COMPILE(r"[^\s()<>]+")
-LONGEST_HOST = 288
-"""Characters a link may have before its top-level domain, with a scheme and a quotation mark."""
-_LONGEST_DOMAIN = 32
+HOST = COMPILE(r"[a-z0-9.\-]+", FOLD)
+MAX_HOST = 100
+"""Characters of the name of a machine in a link. A longer run of what such names are made of holds no link."""
+SCHEME = 9
+"""Characters of a quotation mark and `https://`."""
+_SCHEME = COMPILE(r"(?://:s?ptth)?[\"']?", FOLD).match
+PATH = COMPILE(r"[^\s()<>\"']*")
 _HOT = COMPILE(r"[\d:.\-]")
 _FIRST = 64
 _LOCAL = COMPILE(r"[!#$%&'*+\-/=?^_`{|}~.\w]*").match
@@ -62,24 +68,47 @@ def ibans(text: str) -> Spans:
         yield begin, end
 
 
-def urls(text: str, domains: Iterable[tuple[int, int]]) -> Spans:
-    """What may be a link around each of `domains`, the top-level domains with the full stop before them: as many
-    characters before it as a link may have, all behind it where a path may follow; those that touch are one."""
-    begin = end = -1
-    run = 0
-    for start, stop in domains:
-        if stop > run:
-            run = _URL.match(text, start).end()
-        last = run if text.find("/", start, stop + _LONGEST_DOMAIN) >= 0 else min(run, stop + _LONGEST_DOMAIN)
-        first = start - behind(_URL, text, start, max(0, start - LONGEST_HOST))
-        if first <= end:
-            end = max(end, last)
+def urls(text: str, domains: Iterable[tuple[int, int]], paths: Linear) -> Spans:
+    """What may be a link around each of `domains`, the top-level domains with the full stop before them: the name of a
+    machine, with a scheme before it and, where `paths` finds such a domain with a slash, the path behind it."""
+    begin = end = done = -1
+    for start, _ in domains:
+        if start < max(done, end):
             continue
-        if begin >= 0:
-            yield begin, end
-        begin, end = first, last
+        first, done = host(text, start)
+        if done - first > MAX_HOST:
+            continue
+        last = done + 1
+        if is_path(text, done, paths):
+            last = PATH.match(text, done).end() + 1
+        first = scheme(text, first)
+        if first > end:
+            if begin >= 0:
+                yield begin, end
+            begin = first
+        end = last
     if begin >= 0:
         yield begin, end
+
+
+def host(text: str, at: int) -> tuple[int, int]:
+    """From where to where what may be the name of a machine goes on around `at`; of a longer one, enough to tell."""
+    first = at - behind(HOST, text, at, max(0, at - MAX_HOST - 1))
+    found = HOST.match(text, at)
+    return first, found.end() if found else at
+
+
+def scheme(text: str, at: int) -> int:
+    """Where a link begins whose name of a machine begins at `at`."""
+    return at - int(_SCHEME(text[max(0, at - SCHEME) : at][::-1]).end())
+
+
+def is_path(text: str, at: int, paths: Linear) -> bool:
+    """Does a path follow the top-level domain that ends at `at`?"""
+    if text[at : at + 1] != "/":
+        return False
+    label = shapes.folded(text[text.rfind(".", 0, at) : at + 1], OTHER_DIGITS)
+    return paths.start(label) == 0
 
 
 def _around(hot: Any, run: Any, text: str) -> Spans:
@@ -103,13 +132,28 @@ def behind(run: Any, text: str, end: int, least: int = 0) -> int:
         size *= 4
 
 
-def emails(text: str) -> Spans:
-    """Around each @: what may be the name before it, and the domain behind it."""
-    at = text.find("@")
+def emails(text: str, start: int, end: int) -> Spans:
+    """Around each @ from `start` to before `end`: what may be the name before it, and the domain behind it."""
+    at = text.find("@", start, end)
     while at >= 0:
-        before = text[max(0, at - MAX_LOCAL) : at]
-        yield at - _LOCAL(before[::-1]).end(), _DOMAIN(text, at + 1, at + 1 + MAX_DOMAIN).end()
-        at = text.find("@", at + 1)
+        yield at - local(text, at), _DOMAIN(text, at + 1, at + 1 + MAX_DOMAIN).end()
+        at = text.find("@", at + 1, end)
+
+
+def local(text: str, at: int) -> int:
+    """How many characters before `at` may be the name in an address."""
+    return int(_LOCAL(text[max(0, at - MAX_LOCAL) : at][::-1]).end())
+
+
+def is_domain(text: str, start: int, end: int) -> bool:
+    """May all of `text` from `start` to `end` be part of the domain of an address?"""
+    return end - start <= MAX_DOMAIN and _DOMAIN(text, start, end).end() == end
+
+
+def cut_off(text: str, start: int) -> int:
+    """Where the address found from `start` on begins: before that when its name is too long to be looked at."""
+    at = text.find("@", start)
+    return at - MAX_LOCAL if local(text, at) == MAX_LOCAL else start
 
 
 @dataclass(frozen=True, slots=True)

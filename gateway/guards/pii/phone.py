@@ -19,6 +19,8 @@ _AFTER = 4
 _MAX_GROUPS = 12
 _MAX_DIGITS = 20
 """Digits in one group and in a number: longer groups are cut by the matcher, not by us."""
+LONGEST = 48
+"""Characters of a number. Of a longer run, the parts between its breaks are looked at, those of each kind of break."""
 MAX_DIGITS = 100_000
 """Characters of runs that the matcher looks at in one text, some 20 microseconds each. The matcher itself gives up,
 silently, after 65,535 attempts."""
@@ -27,13 +29,13 @@ _DASHES = "\u2010-\u2015\u2212\u30fc\uff0d-\uff0f"
 _SPACES = " \u00a0\u00ad\u200b\u2060\u3000"
 _PUNCTUATION = rf"[-x{_DASHES}{_SPACES}()\uff08\uff09\uff3b\uff3d.\[\]/~\u2053\u223c\uff5e]"
 _LEAD = r"[(\[\uff08\uff3b+\uff0b]"
-_BEFORE_LABEL = r"[ \u00a0\t,]*"
+_BEFORE_LABEL = r"[ \u00a0\t,]{0,8}"
 _LABEL = (
     r"(?:e?xt(?:ensi(?:o\u0301?|\u00f3))?n?|\uff45?\uff58\uff54\uff4e?|\u0434\u043e\u0431|anexo"
     r"|[x\uff58#\uff03~\uff5e]|int|\uff49\uff4e\uff54)"
 )
-_AFTER_LABEL = r"[:.\uff0e]?[ \u00a0\t,-]*"
-_GAP = rf"(?:{_PUNCTUATION}{{0,4}}|[- ]+|{_BEFORE_LABEL}{_LABEL}{_AFTER_LABEL}|;ext=)"
+_AFTER_LABEL = r"[:.\uff0e]?[ \u00a0\t,-]{0,8}"
+_GAP = rf"(?:{_PUNCTUATION}{{0,4}}|[- ]{{1,8}}|{_BEFORE_LABEL}{_LABEL}{_AFTER_LABEL}|;ext=)"
 _RUN = re.compile(rf"(?:{_LEAD}{_PUNCTUATION}{{0,4}}){{0,2}}\d+(?:{_GAP}\d+)*", re.IGNORECASE)
 
 _FIRST = re.compile(rf"\d|{_LEAD}")
@@ -46,16 +48,28 @@ _LABELS = (
 )  # fmt: skip
 _LABEL_BEGUN = "|".join(sorted({re.escape(label[:n]) for label in _LABELS for n in range(1, len(label) + 1)}, key=len))
 _OPEN = re.compile(
-    rf"(?:{_PUNCTUATION}{{0,4}}|[- ]+|(?P<label>{_BEFORE_LABEL}(?:{_LABEL}{_AFTER_LABEL}|(?:{_LABEL_BEGUN})?)"
+    rf"(?:{_PUNCTUATION}{{0,4}}|[- ]{{1,8}}|(?P<label>{_BEFORE_LABEL}(?:{_LABEL}{_AFTER_LABEL}|(?:{_LABEL_BEGUN})?)"
     rf"|;(?:e(?:xt?)?)?=?|#)|:[0-5]?)(?:{_LEAD}{_PUNCTUATION}{{0,4}}){{0,2}}",
     re.IGNORECASE,
 )
 """What may stand between a run and the end of a text that does not yet end the run, or that it still depends on."""
 _LEADING = re.compile(rf"(?:{_LEAD}{_PUNCTUATION}{{0,4}}){{1,2}}\Z", re.IGNORECASE)
 _LEAD_LENGTH = 10
-_FAR = 64
-"""Characters of punctuation after which a digit is taken to begin a run, when one is looked for from behind."""
+_STAMP = re.compile(r"[12]\d{3}[-/]?[01]\d[-/]?[0-3]\d +[0-2]\d:[0-5]\Z")
+"""A time of day after a date is no number once its minutes have come, as the matcher has it."""
+_STAMP_LENGTH = 24
+_OPEN_LENGTH = 64
+"""Characters that `_LEADING` and `_OPEN` take at most."""
+_FAR = 256
+"""Characters before the end of a run in which its beginning is looked for."""
 _GROUP = re.compile(r"\d+")
+_BREAKS = (
+    re.compile(r"/+|\s+-\s*|-\s+|[\u2012-\u2015\uff0d]\s*|\s*(?=\()"),
+    re.compile(r"\.+\s*"),
+    re.compile(r"\s+"),
+)
+"""The kinds of breaks between which the matcher looks for numbers inside a run."""
+_MORE = re.compile(rf"{_PUNCTUATION}{{1,4}}\d")
 _PLAIN = re.compile(r"[0-9\s().\[\]/-]+", re.ASCII)
 
 _KINDS = (
@@ -140,38 +154,77 @@ def _width(pattern: str) -> int:
     return int(import_module("re._parser").parse(pattern).getwidth()[0])
 
 
-def find(text: str, regions: Regions) -> list[tuple[int, int]]:
-    """The phone numbers in `text`, in order.
+def find(text: str, regions: Regions, since: int = 0) -> list[tuple[int, int]]:
+    """The phone numbers in `text` that end behind `since`, in order.
 
     Raises:
         ValueError: it holds more runs of digits than can be looked at.
     """
     found: set[tuple[int, int]] = set()
+    known: dict[tuple[str, int, int], set[tuple[int, int]]] = {}
     looked_at = 0
-    for start, end in runs(text):
-        if end - start < regions.least and text[start] not in _PLUS:
+    for first, last in runs(text):
+        if last <= since or (last - first < regions.least and text[first] not in _PLUS):
             continue
-        run = text[start:end]
-        # The last group before a # may be an extension.
-        stretches = None if text[end : end + 1] == "#" else _stretches(run)
-        if not _possible(stretches, regions):
-            continue
-        looked_at += end - start
-        if looked_at > MAX_DIGITS:
-            raise ValueError("more digits than phone numbers are looked for in")
-        found |= _in_run(text, start, end, stretches, regions)
+        for start, end in _parts(text, first, last):
+            if end <= since or (end - start < regions.least and text[start] not in _PLUS):
+                continue
+            # The last group before a # may be an extension.
+            stretches = None if text[end : end + 1] == "#" else _stretches(text[start:end])
+            if not _possible(stretches, regions):
+                continue
+            looked_at += end - start
+            if looked_at > MAX_DIGITS:
+                raise ValueError("more digits than phone numbers are looked for in")
+            begin = start - 1 if start and not text[start - 1].isdecimal() else start
+            window = text[begin:end] + _behind(text, end)
+            if (place := (window, start - begin, end - begin)) not in known:
+                known[place] = _in_part(*place, stretches, regions)
+            found.update((begin + one, begin + two) for one, two in known[place])
     return sorted(found)
 
 
-def _in_run(text: str, start: int, end: int, stretches: list[str] | None, regions: Regions) -> set[tuple[int, int]]:
-    begin = max(0, start - 1)
-    window = text[begin : end + _AFTER]
+def _behind(text: str, end: int) -> str:
+    """What of the text behind a part the matcher may look at: never a digit of the next part."""
+    more = _MORE.match(text, end)
+    return text[end : min(end + _AFTER, more.end() - 1) if more else end + _AFTER]
+
+
+def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The run from `start` to `end`; of one that is too long, its parts."""
+    if end - start <= LONGEST:
+        yield start, end
+        return
+    for kind in _BREAKS:
+        first = start
+        for cut in kind.finditer(text, start, end):
+            if first < cut.start() <= first + LONGEST:
+                yield first, cut.start()
+            first = cut.end()
+        if first < end <= first + LONGEST:
+            yield first, end
+
+
+def _last_part(text: str, start: int, end: int) -> int:
+    """Where a part of the run from `start` starts that may go on behind `end`; `len(text)` when there is none."""
+    if end - start <= LONGEST:
+        return start
+    held = len(text)
+    for kind in _BREAKS:
+        first = max((cut.end() for cut in kind.finditer(text, start, end)), default=start)
+        if end - first <= LONGEST:
+            held = min(held, first)
+    return held
+
+
+def _in_part(window: str, start: int, end: int, stretches: list[str] | None, regions: Regions) -> set[tuple[int, int]]:
+    """The numbers in the part of `window` from `start` to `end`."""
     found: set[tuple[int, int]] = set()
     for one in regions.every:
         if stretches is not None and one.plausible is not None and not any(map(one.plausible, stretches)):
             continue
         for match in phonenumbers.PhoneNumberMatcher(window, one.code, leniency=_LENIENCY):
-            span = (begin + match.start, begin + match.end)
+            span = (match.start, match.end)
             if span[0] >= end:
                 break
             if span == (start, end) and end - start <= _MAX_DIGITS:
@@ -199,29 +252,26 @@ def undecided(text: str, regions: Regions) -> int:
     """Where a number at the end of `text` that is not yet decided may begin; `len(text)` when there is none."""
     size = len(text)
     hold = size
-    last = _GROUP.search(text[::-1])
+    last = _GROUP.search(text[-_OPEN_LENGTH:][::-1])
     if last is not None:
         after = _OPEN.fullmatch(text, size - last.start())
         if after:
             start = _run_start(text, size - last.start())
             run = _RUN.match(text, start)
             if not after["label"] or (run and _possible(_stretches(run.group()), regions)):
-                hold = start
+                hold = _last_part(text, start, size - last.start())
+    if _STAMP.search(text, max(0, size - _STAMP_LENGTH)):
+        hold = _last_part(text, _run_start(text, size - 2), size - 2)
     lead = _LEADING.search(text, max(0, size - _LEAD_LENGTH))
     return min(hold, lead.start()) if lead else hold
 
 
 def _run_start(text: str, end: int) -> int:
-    """Where the run that ends at `end` starts."""
-    size = 4 * _FAR
-    while True:
-        base = max(0, end - size)
-        start = end
-        for match in _RUN.finditer(text, base, end):
-            start = match.start()
-        if base == 0 or start - base >= _FAR:
-            return start
-        size *= 4
+    """Where the run that ends at `end` starts, or a place in it more than `LONGEST` before its end."""
+    start = end
+    for match in _RUN.finditer(text, max(0, end - _FAR), end):
+        start = match.start()
+    return start
 
 
 def _possible(stretches: list[str] | None, regions: Regions) -> bool:

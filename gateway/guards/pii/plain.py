@@ -57,6 +57,15 @@ class Plain:
         at = bisect_left(self.gaps, index)
         return index + (self.shifts[at - 1] if at else 0)
 
+    def behind(self, index: int, distance: int) -> tuple[int, bool]:
+        """See `gateway.guards.pii.context.Behind`; the distance is one in the original text, which is what a stream
+        remembers of."""
+        first = self.back_start(index) - distance
+        if first <= 0:
+            return 0, False
+        near = range(max(index - distance, 0), index + 1)
+        return near[0] + bisect_left(near, first, key=self._at), True
+
     def _at(self, index: int) -> int:
         at = bisect_left(self.gaps, index + 1)
         return index + (self.shifts[at - 1] if at else 0)

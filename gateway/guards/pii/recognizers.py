@@ -8,17 +8,21 @@ latter may hold matched text, and with one difference: where Presidio skips a pa
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 import tldextract
 
-from gateway.guards.pii import context, shapes
+from gateway.guards.pii import context, rows, shapes
 from gateway.guards.pii import presidio as library
 from gateway.guards.pii.defaults import KNOWN, REGIONS, Cut
+from gateway.guards.pii.rows import Hit, Span
 
 _CLASSES = library.classes([known.recognizer for known in KNOWN.values()])
 _EMAIL: Any = _CLASSES["EmailRecognizer"]
+_CRYPTO: Any = _CLASSES["CryptoRecognizer"]
 _PATTERN: Any = _EMAIL.__base__
 
 logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
@@ -26,8 +30,9 @@ logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
 SECONDS = 2.0
 """What one pattern may take on one text."""
 
-Hit = tuple[int, int, float]
-"""Start, end and score of what one pattern matched."""
+LONGEST_MATCH = 200
+"""Characters of a match in a word; only a date with hundreds of decimals is longer."""
+_LONGEST_BASE58 = 35
 
 OTHER_DIGITS: Callable[[str, str], str] = regex.compile(r"(?![0-9])\d").sub
 """Replaces the digits that are not ASCII, as these recognizers' engine knows them."""
@@ -47,6 +52,36 @@ class OfflineEmailRecognizer(_EMAIL):  # type: ignore[misc]  # known when it run
         return bool(_SUFFIXES(pattern_text).fqdn)
 
 
+class ShortCryptoRecognizer(_CRYPTO):  # type: ignore[misc]  # known when it runs
+    """Presidio's, without the arithmetic on what is too long for an address anyway."""
+
+    def validate_result(self, pattern_text: str) -> bool:
+        """Is the checksum of the address right?"""
+        if pattern_text[0] in "13" and len(pattern_text) > _LONGEST_BASE58:
+            return False
+        return bool(super().validate_result(pattern_text))
+
+
+class Pattern(NamedTuple):
+    """One pattern. `score` is that of a match without a checksum. `alone`: two matches never overlap, but for links
+    inside the path of another."""
+
+    expression: Any
+    score: float
+    alone: bool
+
+    def spans(self, text: str, start: int = 0, before: int | None = None) -> list[Span]:
+        """The match from every place where one begins, from `start` to before `before`.
+
+        Raises:
+            TimeoutError: it took more than `SECONDS`.
+        """
+        found = self.expression.finditer(text, start, overlapped=not self.alone, timeout=SECONDS)
+        if before is None:
+            return [match.span() for match in found]
+        return list(takewhile(lambda span: span[0] < before, (match.span() for match in found)))
+
+
 @dataclass(frozen=True, slots=True)
 class Recognizer:
     """One recognizer of Presidio, ready to run. `cut` says on which pieces of a text; see `gateway.guards.pii.islands`.
@@ -60,30 +95,43 @@ class Recognizer:
     weak: bool
     presidio: Any = field(repr=False)
     words: tuple[str, ...] = field(repr=False)
-    patterns: tuple[tuple[Any, float], ...] = field(repr=False)
+    patterns: tuple[Pattern, ...] = field(repr=False)
     shape: str = field(repr=False)
     prefix: str = field(repr=False)
 
     def hits(self, text: str) -> list[Hit]:
-        """What `self.presidio.analyze(text)` finds, duplicates removed.
+        """What `self.presidio.analyze(text)` finds, duplicates removed; for what overlaps see `rows`.
 
         Raises:
             TimeoutError: a pattern took more than `SECONDS`.
         """
-        if self.cut == "iban":
-            return [(found.start, found.end, found.score) for found in self.presidio.analyze(text, [self.entity])]
-        validate, invalidate = self.presidio.validate_result, self.presidio.invalidate_result
         hits: list[Hit] = []
-        for pattern, usual in self.patterns:
-            for match in pattern.finditer(text, timeout=SECONDS):
-                start, end = match.span()
-                if start == end:
-                    continue
-                valid = checked(validate, match[0])
-                score = usual if valid is None else float(bool(valid))
-                if score and not invalidate(match[0]):
-                    hits.append((start, end, score))
+        for pattern in self.patterns:
+            if spans := pattern.spans(text):
+                hits += rows.picked(spans, partial(self.judged, text, pattern))
         return undoubled(hits)
+
+    def judged(self, text: str, pattern: Pattern, span: Span) -> Hit | None:
+        """What a match is worth; None when it is none."""
+        start, end = span
+        if self.cut == "iban":
+            return self._iban(text, pattern, start)
+        if start == end or (end - start > LONGEST_MATCH and self.cut == "token"):
+            return None
+        value = text[start:end]
+        valid = checked(self.presidio.validate_result, value)
+        score = pattern.score if valid is None else float(bool(valid))
+        return (start, end, score) if score and not self.presidio.invalidate_result(value) else None
+
+    def _iban(self, text: str, pattern: Pattern, start: int) -> Hit | None:
+        """As Presidio does, with ever less of what may be the words behind it."""
+        match = pattern.expression.match(text, start)
+        for group in range(len(match.groups()), 0, -1):
+            end = match.end(group) if match.end(group) > 0 else match.end()
+            valid = checked(self.presidio.validate_result, text[start:end])
+            if valid is None or valid:
+                return start, end, 1.0 if valid else pattern.score
+        return None
 
 
 def checked(validate: Callable[[str], bool | None], value: str) -> bool | None:
@@ -96,6 +144,10 @@ def checked(validate: Callable[[str], bool | None], value: str) -> bool | None:
         return validate(value)
     except ValueError:
         return False
+
+
+_UNQUOTED = 2
+"""Presidio's patterns of links that need no quotation marks come first."""
 
 
 def undoubled(hits: list[Hit]) -> list[Hit]:
@@ -119,7 +171,11 @@ def recognizer(entity: str, score: float | None = None) -> Recognizer:
     flags = made.global_regex_flags
     fold = bool(flags & regex.IGNORECASE)
     threshold = known.score if score is None else score
-    patterns = tuple((regex.compile(one.regex, flags), one.score) for one in made.patterns)
+    links = known.cut == "url"
+    patterns = tuple(
+        Pattern(regex.compile(one.regex, flags), one.score, links and index < _UNQUOTED)
+        for index, one in enumerate(made.patterns)
+    )
     checked = type(made).validate_result is not _PATTERN.validate_result
     best = 1.0 if checked else max(one.score for one in made.patterns)
     sources = [one.regex for one in made.patterns]
@@ -133,9 +189,9 @@ def recognizer(entity: str, score: float | None = None) -> Recognizer:
         patterns,
         # Four patterns with 1,500 top-level domains each: these are looked for first, links around them.
         rf"[.]{shapes.choices(sources[0], fold=fold)}"
-        if known.cut == "url"
+        if links
         else "|".join(shapes.shape(source, fold=fold) for source in sources),
-        "" if known.cut == "url" else "|".join(shapes.prefix(source, fold=fold) for source in sources),
+        "" if links else "|".join(shapes.prefix(source, fold=fold) for source in sources),
     )
 
 
@@ -149,4 +205,6 @@ def presidio(entity: str, regions: Sequence[str] = REGIONS) -> Any:
         return _CLASSES["IbanRecognizer"](regex_flags=regex.DOTALL | regex.MULTILINE | regex.IGNORECASE, **words)
     if entity == "EMAIL_ADDRESS":
         return OfflineEmailRecognizer(name="EmailRecognizer", **words)
+    if entity == "CRYPTO":
+        return ShortCryptoRecognizer(name="CryptoRecognizer", **words)
     return _CLASSES[known.recognizer](**words)

@@ -1,130 +1,149 @@
 """Up to where a text is decided, whatever follows it.
 
-For each cut (`gateway.guards.pii.islands`) only the piece at the end of the text is open. When a pattern already
-matches in it, all of it is held, since a longer piece may match elsewhere; otherwise from the first place from which a
-match may be under way. A piece that can hold nothing, such as a word after which a comma stands, is not held.
+For each cut (`gateway.guards.pii.islands`) a match may only be under way in the piece at the end of the text: from the
+first place from which one may still become, or grow; and, where a match that is there already overlaps that, from where
+it began, or those that it overlaps (`gateway.guards.pii.rows`). So never more is held than a match is long, with those
+that overlap it; only a link may be of any length.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, get_args
 
-from gateway.guards.pii import phone, shapes
+from gateway.guards.linear import Linear
+from gateway.guards.pii import detect, islands, phone, rows, shapes
+from gateway.guards.pii.defaults import Cut
 from gateway.guards.pii.detect import Detector
-from gateway.guards.pii.islands import IBAN_REACH, LONGEST_HOST, MAX_LOCAL, behind
-from gateway.guards.pii.linear import Linear
+from gateway.guards.pii.islands import IBAN_REACH, MAX_DOMAIN, MAX_HOST, MAX_LOCAL, PATH, SCHEME, behind
 from gateway.guards.pii.phone import Regions
-from gateway.guards.pii.recognizers import COMPILE, FOLD, OTHER_DIGITS
+from gateway.guards.pii.recognizers import COMPILE, FOLD, LONGEST_MATCH, OTHER_DIGITS, Pattern, Recognizer
 
 _TOKEN = COMPILE(r"[\w\-:./%+\]\u0080-\U0010ffff]*")
 _DIGITS = COMPILE(r"[-. ]?\d+(?:[-. ]\d+)*")
-_LOCAL = COMPILE(r"[!#$%&'*+\-/=?^_`{|}~.\w@]*")
-_NO_WORD = COMPILE(r"\W*").match
-_DOTTED = r"\.(?i:[a-z]{2})"
-_URL = COMPILE(r"[^\s()<>]*")
-_HOST = COMPILE(r"[\"'a-z0-9.\-:/]*", FOLD).match
 _IBAN_START = COMPILE(r"[A-Z]{2}[0-9]{2}", FOLD).search
+_IBAN_BEGUN = COMPILE(r"(?:[A-Z]{2}[0-9]|[A-Z]{1,2})\Z", FOLD).search
+_WORD = COMPILE(r"\w").match
+_NO_WORD = COMPILE(r"\W*").match
+_HOST_BEGUN = COMPILE(r"(?:/{0,2}:s?ptth|[a-z0-9.\-]*(?://:s?ptth)?)[\"']?", FOLD).match
+_FAR = rows.ROW + rows.LONGEST
+"""Characters before a place in which there may be matches that overlap it, or those that they overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The open piece of one cut: what matches in it, and with what a match may begin."""
+    """The open piece of one cut: how far it goes on, what may match in it, and with what a match may begin."""
 
     run: Any
     shape: Linear
     prefix: Linear
+    recognizers: tuple[Recognizer, ...] = field(repr=False)
 
-    def held(self, text: str) -> int:
-        """Where the undecided part of `text` begins."""
-        start = len(text) - behind(self.run, text, len(text))
-        piece = text[start:]
-        if not piece:
-            return start
-        plain = shapes.folded(piece, OTHER_DIGITS)
-        if not plain.isalpha() and self.shape.start(plain) >= 0:
-            return start
-        return start + max(0, self.prefix.start(plain))
+    def held(self, text: str, least: int) -> int:
+        """Where the undecided part of `text` begins, or `least` when that is earlier."""
+        size = len(text)
+        start = size - behind(self.run, text, size, max(0, size - _REACH))
+        if start >= least:
+            return least
+        plain = shapes.folded(text[start:], OTHER_DIGITS)
+        held = start + self.prefix.start(plain)
+        if held < start or (held >= least and plain.isalpha()):
+            return least
+        far = max(start, held - _FAR)
+        if far == held or self.shape.start(plain[far - start :]) < 0:
+            return min(held, least)
+        return min(least, *(_chained(text, one, one.patterns, held) for one in self.recognizers))
+
+
+def _chained(text: str, one: Recognizer, patterns: Sequence[Pattern], held: int) -> int:
+    """Where the matches begin that overlap what is under way from `held` on."""
+    for pattern in patterns:
+        if spans := pattern.spans(text, max(0, held - _FAR), held):
+            held = rows.under_way(spans, partial(one.judged, text, pattern), held)
+    return held
 
 
 @dataclass(frozen=True, slots=True)
 class Tails:
-    """What may be held for a detector; None for what it does not look for."""
+    """What may be held for a detector: each of `each` takes a text and the place from which it is held already."""
 
-    token: Open | None
-    digits: Open | None
-    iban: Linear | None
-    email: bool
-    url: Linear | None
-    regions: Regions | None
+    each: tuple[Callable[[str, int], int], ...] = field(repr=False)
 
     def held(self, text: str) -> int:
         """Where the undecided part of `text` begins; its length when all of it is decided."""
         held = len(text)
-        if self.token:
-            held = min(held, self.token.held(text))
-        if self.digits:
-            held = min(held, self.digits.held(text))
-        if self.iban:
-            held = min(held, _iban(self.iban, text))
-        if self.email:
-            held = min(held, _email(text))
-        if self.url:
-            held = min(held, _link(self.url, text))
-        if self.regions is not None:
-            held = min(held, phone.undecided(text, self.regions))
+        for one in self.each:
+            held = one(text, held)
         return held
 
 
 def tails(detector: Detector) -> Tails:
     """The tails of what `detector` looks for."""
-    cuts = {one.cut for one in detector.recognizers}
-    prefixes = "|".join(one.prefix for one in detector.recognizers if one.cut == "iban")
-    return Tails(
-        _open(detector, "token", _TOKEN),
-        _open(detector, "digits", _DIGITS),
-        Linear(rf"(?:{prefixes})\z") if "iban" in cuts else None,
-        "email" in cuts,
-        Linear(_DOTTED) if "url" in cuts else None,
-        detector.phones.regions if detector.phones else None,
-    )
+    each: list[Callable[[str, int], int]] = []
+    by_cut = {cut: tuple(one for one in detector.recognizers if one.cut == cut) for cut in get_args(Cut)}
+    # Addresses first: they hold every word, and what the others hold is mostly in it.
+    each += (partial(_address, one) for one in by_cut["email"])
+    each += (partial(_link, one, detector.paths) for one in by_cut["url"])
+    for cut, run in (("token", _TOKEN), ("digits", _DIGITS)):
+        if chosen := by_cut[cut]:
+            shape = Linear("|".join(one.shape for one in chosen))
+            each.append(Open(run, shape, _begun(chosen), chosen).held)
+    each += (partial(_iban, one, _begun((one,))) for one in by_cut["iban"])
+    if detector.phones:
+        each.append(partial(_number, detector.phones.regions))
+    return Tails(tuple(each))
 
 
-def _open(detector: Detector, cut: str, run: Any) -> Open | None:
-    chosen = [one for one in detector.recognizers if one.cut == cut]
-    if not chosen:
-        return None
-    shape = Linear("|".join(one.shape for one in chosen))
-    return Open(run, shape, Linear(rf"(?:{'|'.join(one.prefix for one in chosen)})\z"))
+_REACH = LONGEST_MATCH + 2
 
 
-def _email(text: str) -> int:
-    """An address under way: all of an open run with an @ in it, else as much as an address may have before its @."""
+def _begun(chosen: Sequence[Recognizer]) -> Linear:
+    return Linear(rf"(?:{'|'.join(one.prefix for one in chosen)})\z")
+
+
+def _number(regions: Regions, text: str, least: int) -> int:
+    return min(least, phone.undecided(text, regions))
+
+
+def _address(one: Recognizer, text: str, least: int) -> int:
+    """An address under way: all of one whose domain goes on, else as much as an address may have before its @."""
     size = len(text)
-    start = size - behind(_LOCAL, text, len(text))
-    if text.find("@", start) < 0:
-        start = max(start, size - MAX_LOCAL)
-    elif start == size - 1:
-        return size  # an @ with nothing before it
-    return int(_NO_WORD(text, start).end())
+    at = text.rfind("@", max(0, size - MAX_DOMAIN - 1))
+    goes_on = at >= 0 and islands.is_domain(text, at + 1, size) and islands.local(text, at) > 0
+    end = at if goes_on else size
+    length = islands.local(text, end)
+    held = end - length
+    if length < MAX_LOCAL or not _WORD(text, held - 1):  # an address begins at the edge of a word
+        held = min(int(_NO_WORD(text, held).end()), size)
+    if at >= 0 and held < size:
+        before = detect.addresses(one, text, max(0, held - _FAR), held)
+        held = rows.under_way(before, partial(one.judged, text, one.patterns[0]), held)
+    return min(held, least)
 
 
-def _link(shape: Linear, text: str) -> int:
-    start = len(text) - behind(_URL, text, len(text))
-    piece = text[start:]
-    if "." in piece and shape.start(shapes.folded(piece, OTHER_DIGITS)) >= 0:
-        return start
-    return max(len(text) - int(_HOST(piece[::-1]).end()), len(text) - LONGEST_HOST)
+def _link(one: Recognizer, paths: Linear, text: str, least: int) -> int:
+    """A link under way: one whose path goes on, else the name of a machine."""
+    size = len(text)
+    begin = size - behind(PATH, text, size)
+    if text.find("/", begin) >= 0:
+        for start, _ in paths.spans(shapes.folded(text[begin:], OTHER_DIGITS)):
+            first, last = islands.host(text, begin + start)
+            if last - first <= MAX_HOST:
+                return min(least, _quoted(one, text, islands.scheme(text, first)))
+    length = int(_HOST_BEGUN(text[-MAX_HOST - SCHEME - 1 :][::-1]).end())
+    held = size - length
+    return min(least, _quoted(one, text, held)) if held < least and length <= MAX_HOST + SCHEME else least
 
 
-def _iban(prefix: Linear, text: str) -> int:
-    """An IBAN under way, and what may have been read as the start of another that reaches into it."""
+def _quoted(one: Recognizer, text: str, held: int) -> int:
+    """Where the links in quotation marks begin that overlap what is under way from `held` on."""
+    return _chained(text, one, one.patterns[2:], held) if text[held : held + 1] in ("'", '"') else held
+
+
+def _iban(one: Recognizer, prefix: Linear, text: str, least: int) -> int:
     base = max(0, len(text) - IBAN_REACH)
-    begun = prefix.start(shapes.folded(text[base:], OTHER_DIGITS))
-    if begun < 0:
-        return len(text)
-    held = base + begun
-    while held < len(text):
-        earlier = _IBAN_START(text, max(0, held - IBAN_REACH), held)
-        if not earlier:
-            break
-        held = earlier.start()
-    return held
+    if not _IBAN_START(text, base):
+        begun = _IBAN_BEGUN(text, max(0, len(text) - 3))
+        return min(least, begun.start()) if begun else least
+    held = base + prefix.start(shapes.folded(text[base:], OTHER_DIGITS))
+    return min(least, _chained(text, one, one.patterns, held)) if held >= base else least

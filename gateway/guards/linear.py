@@ -1,4 +1,4 @@
-"""RE2: regular expressions in linear time. The only place that imports it for the personal-data guard.
+"""RE2: regular expressions in linear time. The only place that imports it.
 
 Texts are searched as UTF-8, offsets are given in characters of the text. A lone surrogate, which is no text, is
 searched as a question mark.
@@ -13,18 +13,32 @@ MAX_MEMORY = 64 << 20
 """Bytes one compiled expression, or one set of them, may use; more is an error when it is built, never "no match"."""
 
 
+def compiled(pattern: str, *, longest: bool = False) -> Any:
+    """`pattern`, as RE2 compiles it. `longest`: of the matches that start at one place, the longest.
+
+    Raises:
+        ValueError: it is not in RE2's syntax, or too large.
+    """
+    try:
+        return re2.compile(pattern, _options(longest))
+    except re2.error as error:
+        raise ValueError("is not a regular expression in RE2's syntax, or too large") from error
+
+
+def _options(longest: bool) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MAX_MEMORY
+    options.longest_match = longest
+    return options
+
+
 class Linear:
     """One compiled expression."""
 
     def __init__(self, pattern: str) -> None:
         """Raises ValueError: `pattern` is not in RE2's syntax, or too large."""
-        options = re2.Options()
-        options.log_errors = False
-        options.max_mem = MAX_MEMORY
-        try:
-            self._compiled: Any = re2.compile(pattern, options)
-        except re2.error as error:
-            raise ValueError("is not a regular expression in RE2's syntax") from error
+        self._compiled = compiled(pattern)
 
     def __repr__(self) -> str:
         return "<Linear>"
@@ -61,10 +75,7 @@ class LinearSet:
     """Several expressions, searched for in one pass."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        options = re2.Options()
-        options.log_errors = False
-        options.max_mem = MAX_MEMORY
-        self._set: Any = re2.Set.SearchSet(options)
+        self._set: Any = re2.Set.SearchSet(_options(False))
         for pattern in patterns:
             self._set.Add(pattern)
         if patterns:
