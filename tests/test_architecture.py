@@ -25,8 +25,8 @@ FLOORS = {
     "cli": 9,
     "__main__": 10,
 }  # fmt: skip
-"""Every room, and the floor it stands on. `exchange` and `usage` are made of words; `serving` and `sdk` run the assembled
-application, and `cli` runs those."""
+"""Every room, and the floor it stands on. `exchange` and `usage` are made of words; `serving` and `sdk` run the
+assembled application, and `cli` runs those."""
 
 MIDDLEWARE_NEVER = {"providers", "routing", "endpoints"}
 

@@ -17,7 +17,6 @@ from gateway.guards.verdict import Verdict
 from gateway.guards.window import MAX_HELD
 from gateway.wire import jsontext, walk
 
-
 Note = Callable[[str, str], None]
 """Is told the path of a text and what of it may leave, before placeholders are turned back."""
 

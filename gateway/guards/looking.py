@@ -11,11 +11,13 @@ Noted = tuple[Finding, Run]
 
 
 class Reader(NamedTuple):
-    """A guard at work for a policy. `judge` does `find(text, path)` and `settled(text)` at once, where a guard can."""
+    """A guard at work for a policy. `judge` does `find(text, path)` and `settled(text)` at once, where a guard can, and
+    `judge_from` that for the part of a text that is not settled yet."""
 
     guard: SpanGuard
     run: Run
     judge: Callable[[str, str], tuple[list[Finding], int]] | None = None
+    judge_from: Callable[[str, str, int], tuple[list[Finding], int]] | None = None
 
 
 class Hits(NamedTuple):
@@ -28,16 +30,21 @@ class Hits(NamedTuple):
 
 def readers(runs: Iterable[Run]) -> list[Reader]:
     """The span guards of all these policies."""
-    return [Reader(guard, run, getattr(guard, "judge", None)) for run in runs for guard in run.policy.spans]
+    return [
+        Reader(guard, run, getattr(guard, "judge", None), getattr(guard, "judge_from", None))
+        for run in runs
+        for guard in run.policy.spans
+    ]
 
 
 def look(
-    readers: Sequence[Reader], buffer: str, path: str, *, closing: bool
+    readers: Sequence[Reader], buffer: str, path: str, *, closing: bool, since: int = 0
 ) -> tuple[list[Hits] | None, list[tuple[Reader, str]]]:
     """What every guard says of `buffer`, and those that failed, each with the class of what it raised.
 
     The first is None when no guard finds anything and everything is settled; a reader that is not in it has found
-    nothing and is settled to the end. `closing`: nothing more comes, so everything is settled.
+    nothing and is settled to the end. `closing`: nothing more comes, so everything is settled. What starts before
+    `since` is settled already, and need not be found again.
     """
     end = len(buffer)
     hits: list[Hits] = []
@@ -47,6 +54,8 @@ def look(
         try:
             if closing:
                 found, settled = guard.find(buffer, path), end
+            elif reader.judge_from is not None:
+                found, settled = reader.judge_from(buffer, path, since)
             elif reader.judge is not None:
                 found, settled = reader.judge(buffer, path)
             else:

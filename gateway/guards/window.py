@@ -138,7 +138,7 @@ class Window:
 
     def _look(self, *, closing: bool) -> list[Hits] | None:
         """See `look`; a guard that fails stops the text, or is not asked again, as its policy says."""
-        hits, failed = look(self._readers, self._buffer, self.path, closing=closing)
+        hits, failed = look(self._readers, self._buffer, self.path, closing=closing, since=self._sent)
         for reader, reason in failed:
             reader.run.fail("error", f"{reader.guard.name}: {reason}")
             self._readers.remove(reader)

@@ -2,8 +2,8 @@
 
 Each takes what a span already says and says it again; nothing new is told, and nothing is taken away.
 
-- `openinference`: Arize Phoenix reads the conventions, but neither that a server's span is a chain, nor content where it
-  shows inputs and outputs, nor tokens of reasoning. It sums up costs by prices of its own, whatever spans say
+- `openinference`: Arize Phoenix reads the conventions, but neither that a server's span is a chain, nor content where
+  it shows inputs and outputs, nor tokens of reasoning. It sums up costs by prices of its own, whatever spans say
   (https://arize-ai.github.io/openinference/spec/attributes/semantic-conventions.html).
 - `langfuse`: so that cached tokens are not counted twice, and that guardrails are shown as what they are
   (https://langfuse.com/integrations/native/opentelemetry#property-mapping).

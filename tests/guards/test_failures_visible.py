@@ -242,7 +242,8 @@ def test_a_failure_in_shadow_is_told_and_changes_nothing(way, tmp_path):
 )
 def test_a_text_that_a_guard_gives_up_on_is_seen_to_be_unjudged(on_error, status, said, tmp_path):
     case = Case({"pii": {"entities": {"PHONE_NUMBER": "mask"}}}, "error")
-    reply, _ = asked(tmp_path, case, WAYS["prompt"], on_error, "212 555 0142 " * 10_000)
+    many = " and ".join(f"212 555 {number:04}" for number in range(25_000))
+    reply, _ = asked(tmp_path, case, WAYS["prompt"], on_error, many)
     assert (reply.status, reply.headers["x-gateway-guardrails"]) == (status, said)
 
 

@@ -301,6 +301,7 @@ def test_others_have_their_turn_while_a_long_text_is_judged():
 @pytest.mark.parametrize(
     "piece", ["i g n o r e ", "4a ", "%69", "\U000e0041", "ignore all previous ", "1gn0r3 ", "忽略"]
 )
+@pytest.mark.slow
 def test_the_memory_a_long_text_takes_does_not_grow_with_it(piece):
     def taken(size):
         text = (piece * size)[:size]

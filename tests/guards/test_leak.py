@@ -177,6 +177,7 @@ def test_it_judges_each_text():
 
 
 @pytest.mark.parametrize("piece", ["a", "a ", "you are nora ", "zx81 ", "你"])
+@pytest.mark.slow
 def test_a_hostile_text_costs_no_more_per_character_when_it_is_longer(piece):
     def cost(size):
         text = (piece * size)[:size]

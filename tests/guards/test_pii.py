@@ -204,8 +204,6 @@ HOSTILE = {
 }  # fmt: skip
 EVERYWHERE = {"addresses", "plus", "quoted", "dots"}
 """Texts in which every few characters begin a finding of its own; ten times is theirs."""
-ENDLESS = {"paths"}
-"""A link without an end, which a window looks at again from its beginning with every piece."""
 DENSE = (
     "Ticket #48{0}: alex.{0}@example.com called from (212) 555-0{0} about card 4242424242424242; identity confirmed "
     "against SSN 219-09-9{0}. Escalated to j.chen{0}@support.example.com, callback at 415-555-1{0}. A retry with card "
@@ -239,8 +237,6 @@ def test_hostile_texts_cost_no_more_than_three_times_as_much_as_dense_ones(work:
     usual = per_kilobyte(work, dense(40_000))
     dear = {}
     for name, unit in HOSTILE.items():
-        if name in ENDLESS and work is streamed:
-            continue
         short, long = (per_kilobyte(work, unit * (size // len(unit))) / usual for size in (20_000, 80_000))
         if max(short, long) > (10 if name in EVERYWHERE else 3) or long > 2 * short + 0.2:
             dear[name] = (short, long)

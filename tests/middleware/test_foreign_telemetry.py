@@ -123,9 +123,7 @@ def test_usage_of_the_answer_is_told_once_with_its_cost(way, chat, stream, tmp_p
     assert line["trace_id"] == got.server["traceId"]
 
 
-@pytest.mark.parametrize(
-    "path", [TEXT, pytest.param(CHAT, marks=pytest.mark.xfail(reason="spans know one", strict=True))]
-)
+@pytest.mark.parametrize("path", [TEXT, CHAT])
 def test_the_operation_is_what_the_path_is_for(path, tmp_path, caplog):
     got = told(alone(app(answer())), tmp_path, caplog, ({**ASKED, **PROMPT}, path))
     operation = {TEXT: "text_completion", CHAT: "chat"}[path]

@@ -111,10 +111,10 @@ def test_what_was_held_for_a_stop_sequence_leaves_before_the_failure_that_ends_t
         raise UpstreamConnectionError("the connection broke")
 
     async def read() -> list[Delta]:
-        given: list[Delta] = []
+        deltas = stopped(failing(), ("END",), 2, None)
+        given = [await anext(deltas), await anext(deltas), await anext(deltas)]
         with pytest.raises(UpstreamConnectionError):
-            async for delta in stopped(failing(), ("END",), 2, None):
-                given.append(delta)  # noqa: PERF401 - what came before the failure counts
+            await anext(deltas)
         return given
 
     assert summed(asyncio.run(read()))[0] == "all of it EN"
