@@ -131,10 +131,12 @@ def _names(signal: Signal, what: str) -> tuple[str, str]:
 
 
 def _endpoint(settings: TelemetrySettings, variables: Variables, signal: Signal) -> _Address | None:
-    if settings.otlp_endpoint is not None:
-        return _Address("telemetry.otlp_endpoint", settings.otlp_endpoint, False)
     chosen = f"OTEL_{signal}_EXPORTER"
     exporters = (variables.first(chosen)[1] or "otlp").lower().split(",")
+    if signal == "METRICS" and exporters == ["none"]:
+        return None  # the configuration has no word about numbers alone
+    if settings.otlp_endpoint is not None:
+        return _Address("telemetry.otlp_endpoint", settings.otlp_endpoint, False)
     if "otlp" not in exporters:
         if exporters != ["none"]:
             variables.warnings.append(f"{chosen}: only otlp and none are known here; nothing is sent")

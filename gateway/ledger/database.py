@@ -5,7 +5,9 @@ the ledger's own thread, once there is something to do, and not at start-up.
 """
 
 import logging
+import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,9 +28,11 @@ READS = {"ledger_reads": True}
 _LOCK = 7_205_759_403_792_793
 """A number of our own for PostgreSQL's advisory lock around migrations."""
 
+_AGAIN = 0.02
+"""Seconds between two tries to change the mode of a file that another program is opening."""
+
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {CONNECT_SECONDS * 1000}",
-    "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for each other
     "PRAGMA synchronous = FULL",  # what is committed outlives a power failure: the journal's copy is deleted then
     "PRAGMA secure_delete = ON",  # what is deleted is overwritten
 )
@@ -101,7 +105,23 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
+    _use_wal(cursor)
     cursor.close()
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Let readers and the writer not wait for each other. Where the mode is changed, which happens once in the life of
+    a file, SQLite refuses at once instead of waiting for others that open the file."""
+    deadline = monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if monotonic() > deadline:
+                raise
+            sleep(_AGAIN)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

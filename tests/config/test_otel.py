@@ -299,6 +299,7 @@ def test_any_variables_are_a_plan_or_faults(environ: dict[str, str]) -> None:
         (HERE, "", "http://c:4318/v1/metrics"),
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://m:1/here", **HERE}, "", "http://m:1/here"),
         ({"OTEL_METRICS_EXPORTER": "none", **HERE}, "", None),
+        ({"OTEL_METRICS_EXPORTER": "none"}, "otlp_endpoint: 'http://127.0.0.1:4318'", None),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t:1/here"}, "", None),
         ({"OTEL_SDK_DISABLED": "true", **HERE}, "", None),
     ],

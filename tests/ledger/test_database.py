@@ -1,6 +1,8 @@
 """What an operator is told of a database that cannot be used."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -71,3 +73,17 @@ def test_a_postgresql_that_is_not_there():
 def test_reasons_hold_no_data():
     error = ValueError("alice said: secret")
     assert database.reason(error) == "the database fails (ValueError)"
+
+
+def test_programs_that_open_a_new_file_at_once_all_get_it(tmp_path):
+    """SQLite refuses a change of the journal's mode at once while another connection is opening the file."""
+    gate = threading.Barrier(4)
+
+    def opened(file: int) -> None:
+        engine = database.engine(f"sqlite:///{tmp_path}/{file}.db")
+        gate.wait()
+        database.prepare(engine)
+        engine.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(opened, [file for file in range(5) for _ in range(4)])) == [None] * 20

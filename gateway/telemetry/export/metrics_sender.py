@@ -32,6 +32,7 @@ class MetricsSender:
     def __init__(self, read: Callable[[], Snapshot], send: Send, trouble: Trouble, interval: float = INTERVAL) -> None:
         self._read, self._send, self._trouble, self._interval = read, send, trouble, interval
         self._closing = asyncio.Event()
+        self._absent = False
         self._task: asyncio.Task[None] | None = None
         self.sent = 0
         self.failed = 0
@@ -50,6 +51,9 @@ class MetricsSender:
         sent = await self._send(self._read())
         if sent.taken:
             self.sent += 1
+        elif sent.absent:
+            self._absent = True
+            self._trouble.end(f"{sent.reason}: it takes no metrics; they are not sent, and stay on /metrics")
         else:
             self.failed += 1
             self._trouble.tell(sent.reason)
@@ -67,7 +71,7 @@ class MetricsSender:
 
     async def _run(self) -> None:
         closing = False
-        while not closing:
+        while not closing and not self._absent:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._closing.wait()
@@ -89,7 +93,7 @@ class Either:
 
     async def __call__(self, snapshot: Snapshot) -> Sent:
         sent = await self._send(snapshot)
-        if sent.never and self._official is not None:
+        if sent.never and not sent.absent and self._official is not None:
             self._send = await aside(self._official)
             self._official = None
             return await self._send(snapshot)

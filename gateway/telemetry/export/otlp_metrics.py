@@ -72,12 +72,18 @@ def _histogram(instrument: Instrument, values: tuple[float, ...]) -> dict[str, A
     }
 
 
+_NO_SUCH_PLACE = (404, 405)
+"""What servers answer that have nothing at `/v1/metrics`: Phoenix 405, MLflow 404."""
+
+
 class Sent(NamedTuple):
-    """What became of one attempt: `taken`, or why not. `never` says that the receiver does not take this form."""
+    """What became of one attempt: `taken`, or why not. `never` says that the receiver does not take this form, `absent`
+    that it takes no numbers in any: some backends are for traces only."""
 
     taken: bool
     reason: str = ""
     never: bool = False
+    absent: bool = False
 
 
 Send = Callable[[Snapshot], Awaitable[Sent]]
@@ -110,4 +116,5 @@ class LeanMetrics:
             return Sent(taken=True)
         if not reply.status:
             return Sent(taken=False, reason=reply.reason)
-        return Sent(taken=False, reason=f"status {reply.status}", never=reply.status not in RETRIED)
+        never, absent = reply.status not in RETRIED, reply.status in _NO_SUCH_PLACE
+        return Sent(taken=False, reason=f"status {reply.status}", never=never, absent=absent)

@@ -33,6 +33,10 @@ class Trouble:
         )
         self._untold = 0
 
+    def end(self, reason: str) -> None:
+        """Say that nothing more is sent there, and why; it is how the receiver is, and no trouble."""
+        self._log.info("telemetry_not_sent", receiver=self.receiver, reason=reason)
+
     def last(self) -> None:
         """Tell what has not been told: nothing more will happen."""
         if self._untold:

@@ -172,6 +172,20 @@ async def test_auto_goes_the_official_way_once_a_collector_says_that_it_takes_no
 
 
 @looped
+@pytest.mark.parametrize("status", [b"404 Not Found", b"405 Method Not Allowed"])
+@pytest.mark.parametrize("protocol", ["auto", "http/json"])
+async def test_a_backend_for_traces_only_is_asked_once_and_that_is_no_trouble(caplog, protocol, status):
+    caplog.set_level("INFO")
+    async with collector(response(b"", status=status), OK) as server, posting() as post:
+        one = sender(server.url, post, protocol)
+        one.start()
+        await one._task
+        await one.close(5)
+    assert len(server.bodies) == 1
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+@looped
 async def test_a_collector_that_refuses_every_form_is_told_once(caplog):
     async with collector(REFUSES) as server, posting() as post:
         made = sender(server.url, post, "auto")
