@@ -233,3 +233,8 @@ def test_prose_that_ends_in_a_space_is_not_held(prose: str) -> None:
 )
 def test_only_what_may_become_a_finding_is_held(text: str, held: str) -> None:
     assert text[GUARD.settled(text) :] == held
+
+
+def test_a_ruler_in_front_of_a_name_that_is_too_long_is_not_part_of_the_address() -> None:
+    text = "799'" + "-" * 60 + "_rF91234563@b.com@c.org so"
+    held_to_its_word(text, list(range(len(text) + 1)))

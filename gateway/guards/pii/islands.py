@@ -36,6 +36,7 @@ _HOT = COMPILE(r"[\d:.\-]")
 _FIRST = 64
 _LOCAL = COMPILE(r"[!#$%&'*+\-/=?^_`{|}~.\w]*").match
 _DOMAIN = COMPILE(r"[\w.\-]*").match
+_NO_WORD = COMPILE(r"\W*").match
 IBAN_REACH = 48
 """Characters from the country code to what an IBAN's pattern looks at last."""
 
@@ -151,9 +152,10 @@ def is_domain(text: str, start: int, end: int) -> bool:
 
 
 def cut_off(text: str, start: int) -> int:
-    """Where the address found from `start` on begins: before that when its name is too long to be looked at."""
+    """Where the address found from `start` on begins: before that, in the middle of a word perhaps, when its name is
+    too long to be looked at."""
     at = text.find("@", start)
-    return at - MAX_LOCAL if local(text, at) == MAX_LOCAL else start
+    return int(_NO_WORD(text, at - MAX_LOCAL).end()) if local(text, at) == MAX_LOCAL else start
 
 
 @dataclass(frozen=True, slots=True)
