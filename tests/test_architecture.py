@@ -55,9 +55,10 @@ OUTSIDE = {
     "jwt": {"identity/signatures.py"},
     "cryptography": {"identity/signatures.py"},
     "botocore": {"providers/bedrock/signing.py"},
-    "grpc": {"telemetry/export/official.py", "telemetry/export/official_metrics.py"},
+    "grpc": {"telemetry/export/official_terms.py"},
     "opentelemetry": {
-        f"telemetry/export/{name}.py" for name in ("ambient", "host", "official", "official_metrics", "readable")
+        f"telemetry/export/{name}.py"
+        for name in ("ambient", "host", "official", "official_metrics", "official_terms", "readable")
     },
     "google": {"providers/vertex/auth.py"},
     "h2": {"routing/engines/pooled/http2/"},

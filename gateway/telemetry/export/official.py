@@ -10,20 +10,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock, local
 
-import grpc  # type: ignore[import-untyped] # its types are a package of their own
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
-from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from gateway.config.otel_receiver import Certificates, Otlp
+from gateway.config.otel_receiver import Otlp
 from gateway.telemetry.export.aside import aside
+from gateway.telemetry.export.official_terms import over_grpc, over_http
 from gateway.telemetry.export.readable import readable
 from gateway.telemetry.export.trouble import Trouble
 from gateway.telemetry.logs import Logger
@@ -202,16 +200,7 @@ class _Overheard(logging.Filter):
 
 def http(otlp: Otlp) -> SpanExporter:
     """The exporter for OTLP over HTTP, in protobuf."""
-    certificates = otlp.certificates
-    return HttpSpanExporter(
-        endpoint=otlp.url,
-        certificate_file=certificates.authorities,
-        client_key_file=certificates.key,
-        client_certificate_file=certificates.certificate,
-        headers=dict(otlp.headers),
-        timeout=otlp.timeout,
-        compression=Compression.Gzip if otlp.compression == "gzip" else Compression.NoCompression,
-    )
+    return HttpSpanExporter(**over_http(otlp))
 
 
 def rpc(otlp: Otlp) -> SpanExporter:
@@ -220,22 +209,4 @@ def rpc(otlp: Otlp) -> SpanExporter:
     Raises:
         OSError: a file of certificates cannot be read.
     """
-    secure = otlp.url.startswith("https:")
-    return GrpcSpanExporter(
-        endpoint=otlp.url,
-        insecure=not secure,
-        credentials=_credentials(otlp.certificates) if secure else None,
-        headers=tuple((name.lower(), value) for name, value in otlp.headers.items()),
-        timeout=otlp.timeout,
-        compression=grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression,
-    )
-
-
-def _credentials(certificates: Certificates) -> grpc.ChannelCredentials:
-    files = (certificates.authorities, certificates.key, certificates.certificate)
-    authorities, key, chain = (_read(name) for name in files)
-    return grpc.ssl_channel_credentials(authorities, key, chain)
-
-
-def _read(name: str | None) -> bytes | None:
-    return None if name is None else Path(name).read_bytes()
+    return GrpcSpanExporter(**over_grpc(otlp))

@@ -3,11 +3,8 @@ gateway's numbers as its SDK would give them. They work in a thread, once a minu
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-import grpc  # type: ignore[import-untyped] # its types are a package of their own
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
-from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -26,8 +23,9 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from gateway.config.otel_receiver import Certificates, Otlp
+from gateway.config.otel_receiver import Otlp
 from gateway.telemetry.export.aside import aside
+from gateway.telemetry.export.official_terms import over_grpc, over_http
 from gateway.telemetry.export.otlp_metrics import Sent, told
 from gateway.telemetry.instruments import Kind
 from gateway.telemetry.registry import Points, Snapshot
@@ -102,16 +100,7 @@ def _histograms(points: Points, snapshot: Snapshot) -> list[HistogramDataPoint]:
 
 def http(otlp: Otlp) -> MetricExporter:
     """The exporter for OTLP over HTTP, in protobuf."""
-    certificates = otlp.certificates
-    return HttpMetricExporter(
-        endpoint=otlp.url,
-        certificate_file=certificates.authorities,
-        client_key_file=certificates.key,
-        client_certificate_file=certificates.certificate,
-        headers=dict(otlp.headers),
-        timeout=otlp.timeout,
-        compression=Compression.Gzip if otlp.compression == "gzip" else Compression.NoCompression,
-    )
+    return HttpMetricExporter(**over_http(otlp))
 
 
 def rpc(otlp: Otlp) -> MetricExporter:
@@ -120,18 +109,4 @@ def rpc(otlp: Otlp) -> MetricExporter:
     Raises:
         OSError: a file of certificates cannot be read.
     """
-    secure = otlp.url.startswith("https:")
-    return GrpcMetricExporter(
-        endpoint=otlp.url,
-        insecure=not secure,
-        credentials=_credentials(otlp.certificates) if secure else None,
-        headers=tuple((name.lower(), value) for name, value in otlp.headers.items()),
-        timeout=otlp.timeout,
-        compression=grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression,
-    )
-
-
-def _credentials(certificates: Certificates) -> grpc.ChannelCredentials:
-    files = (certificates.authorities, certificates.key, certificates.certificate)
-    authorities, key, chain = (None if name is None else Path(name).read_bytes() for name in files)
-    return grpc.ssl_channel_credentials(authorities, key, chain)
+    return GrpcMetricExporter(**over_grpc(otlp))
