@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import codecs
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from gateway.guards.engine import judge
 from gateway.guards.leak import LeakConfig, build
 from gateway.guards.policy import Policy
 from gateway.types import Delta
+from tests.timing import growth
 
 
 @dataclass
@@ -179,13 +179,4 @@ def test_it_judges_each_text():
 @pytest.mark.parametrize("piece", ["a", "a ", "you are nora ", "zx81 ", "你"])
 @pytest.mark.slow
 def test_a_hostile_text_costs_no_more_per_character_when_it_is_longer(piece):
-    def cost(size):
-        text = (piece * size)[:size]
-        best = float("inf")
-        for _ in range(2):
-            began = time.process_time()
-            GUARD.find(text, "t")
-            best = min(best, time.process_time() - began)
-        return best / size
-
-    assert cost(120_000) < 4 * cost(15_000) + 1e-7
+    assert growth(lambda text: GUARD.find(text, "t"), piece, 15_000, 120_000, bound=4) <= 4

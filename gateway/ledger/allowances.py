@@ -1,0 +1,89 @@
+"""What callers are allowed: rates, budgets and requests at a time, as rules; and the port behind which they count.
+
+A request reserves an estimate of what it will use before its call and settles to the truth after it (design.md,
+decision 8). All its rules are reserved together or none is. Amounts are whole: requests, tokens, and picodollars
+(1e-12 USD, see `gateway.ledger.entry`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Scope = Literal["all", "key", "end_user", "tag", "model", "deployment"]
+"""Whose a rule is; for `all` the name is empty."""
+
+Unit = Literal["requests", "tokens", "picodollars"]
+
+Kind = Literal["rate", "budget", "parallel"]
+"""`rate`: so much in any stretch of `period`, given back as time passes. `budget`: so much in each period, all of it
+free again when the next begins. `parallel`: so many at one time, whatever the period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One bound: at most `most` of `unit`. `period` is a length such as `1m`, `1d` or `1mo`; None where there is none:
+    a budget for ever, requests at a time. `name` is what the ledger knows the one by whom it binds."""
+
+    scope: Scope
+    name: str
+    kind: Kind
+    unit: Unit
+    most: int
+    period: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a request uses, or is thought to use at most. `picodollars` is 0 where nobody knows a price."""
+
+    tokens: int = 0
+    picodollars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a rule stands: what is left of it, spent and reserved taken off, and the seconds until it is whole again."""
+
+    rule: Rule
+    left: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What was set aside for one request, until it is settled or its lease is over. `standings` are those of all rules
+    right after it, in their order."""
+
+    id: str
+    rules: tuple[Rule, ...]
+    amount: Amount
+    at: float
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nothing was set aside, because of the rule that `standing` shows; `retry_after` is the seconds after which the
+    same request may pass, None where no waiting helps (it asks for more than the rule ever allows, or the budget is
+    for ever)."""
+
+    standing: Standing
+    retry_after: float | None
+    standings: tuple[Standing, ...]
+
+
+class Allowances(Protocol):
+    """Counts what is used. Every method raises `gateway.errors.Unavailable` where the counters cannot be reached."""
+
+    async def reserve(self, rules: Sequence[Rule], amount: Amount) -> Reservation | Refusal:
+        """Set aside one request and `amount` under all `rules`, or nothing at all."""
+        ...
+
+    async def settle(self, reservation: Reservation, used: Amount) -> tuple[Standing, ...]:
+        """Put what was `used` in place of what was reserved, once; a second call, or one after the lease, changes
+        nothing but what the first did not count. Gives how the rules stand afterwards."""
+        ...
+
+    async def standings(self, rules: Sequence[Rule]) -> tuple[Standing, ...]:
+        """How `rules` stand now; nothing is set aside."""
+        ...
