@@ -1,6 +1,5 @@
 """`POST /v1/guardrails/check` judges a text without calling a provider; `GET /admin/policies` lists what is loaded."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
@@ -8,14 +7,12 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from gateway import exchange as exchanges
-from gateway.endpoints import respond
-from gateway.errors import AuthenticationError, InvalidJson, InvalidType, InvalidValue, MissingParameter, RequestTimeout
-from gateway.exchange import Exchange
+from gateway.endpoints import admin, respond
+from gateway.errors import InvalidJson, InvalidType, InvalidValue, MissingParameter
 from gateway.guards.base import SEVERITY, Context, Finding, Stage, Text
 from gateway.guards.engine import Outcome, judge
 from gateway.guards.policy import Policy
 from gateway.guards.verdict import Verdict
-from gateway.middleware.body import whole
 from gateway.wire import json
 
 _FIELDS = frozenset({"text", "stage", "model", "policies"})
@@ -35,7 +32,7 @@ class GuardrailCheck:
         self.max_seconds = max_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = read(await _body(receive, self.max_seconds))
+        asked = read(await admin.body(receive, self.max_seconds))
         policies = self._chosen(asked.get("policies"))
         stage: Stage = asked["stage"]
         exchange = exchanges.of(scope)
@@ -123,14 +120,6 @@ def read(body: bytes) -> dict[str, Any]:
     return asked
 
 
-async def _body(receive: Receive, seconds: float) -> bytes:
-    try:
-        async with asyncio.timeout(seconds):
-            return await whole(receive)
-    except TimeoutError:
-        raise RequestTimeout(f"The body did not arrive within {seconds:g} seconds; send the request again.") from None
-
-
 class Policies:
     """The loaded policies, with how often each decided what since this configuration is served.
 
@@ -144,9 +133,7 @@ class Policies:
         self.counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange: Exchange = exchanges.of(scope)
-        if exchange.key_alias != "master" and not scope.get(exchanges.LOCAL_KEY):
-            raise AuthenticationError("The admin routes need the master key; configure general_settings.master_key.")
+        admin.only_the_master(scope)
         data = [
             {
                 "policy": policy.name,

@@ -122,6 +122,8 @@ def _cross(policy: Policy) -> Iterable[tuple[Path_, str]]:
     rows = [row for entry in policy.guards if (row := registry.find(entry.name))]
     if policy.parallel and all(row.kind in registry.AT_ONCE for row in rows):
         yield ("parallel",), "has no effect: all guards of this policy judge at once"
+    elif policy.parallel and "input" not in policy.stages:
+        yield ("parallel",), "has no effect: this policy does not look at the input"
     first: dict[str, GuardEntry] = {}
     for index, entry in enumerate(policy.guards):
         other = first.setdefault(entry.name, entry)

@@ -100,6 +100,13 @@ def test_a_wrong_value_is_refused_with_its_place(line, message):
     assert fault.startswith(f"p.yaml:5: {message}")
 
 
+def test_judging_beside_the_call_needs_an_input_to_judge():
+    text = "policy: p\nversion: 1\nstages: [output]\nparallel: true\nguards: [{moderation: {api_key: k}}]"
+    with pytest.raises(ConfigError) as caught:
+        loads(text)
+    assert caught.value.faults == ("policy:4: parallel: has no effect: this policy does not look at the input",)
+
+
 @pytest.mark.parametrize("name", ["Pii", "-a", "a b", "a,b", "a=b", "é", "", "x" * 65, "a\\nb"])
 def test_a_name_that_could_not_stand_in_a_header_is_refused(name):
     with pytest.raises(ConfigError, match="lower-case letters"):
