@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.guards.pii import presidio, recognizers
+
 BY_NAME = """
 import sys
 from gateway.guards.pii import presidio, recognizers
@@ -24,3 +29,9 @@ def test_presidio_is_imported_by_name_and_is_whole_for_everybody_else():
     done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)  # noqa: S603
     assert (done.returncode, done.stderr) == (0, "")
     assert "NobodysRecognizer" in done.stdout
+
+
+@given(st.from_regex(r"([0-9]{1,3}\.){2,4}[0-9]{0,3}(/[0-9]{1,2})?|[0-9.:/ \u0660a-f]{0,20}", fullmatch=True))
+def test_an_address_of_a_machine_is_one_exactly_when_presidio_says_so(text):
+    ours = recognizers.presidio("IP_ADDRESS").invalidate_result(text)
+    assert bool(ours) == bool(presidio.classes(["IpRecognizer"])["IpRecognizer"]().invalidate_result(text))
