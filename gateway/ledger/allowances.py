@@ -5,7 +5,7 @@ decision 8). All its rules are reserved together or none is. Amounts are whole: 
 (1e-12 USD, see `gateway.ledger.entry`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -42,7 +42,10 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a rule stands: what is left of it, spent and reserved taken off, and the seconds until it is whole again."""
+    """How a rule stands: what is left of it, spent and reserved taken off, and the seconds until it is whole again.
+
+    `left` is below zero where requests used more than they had reserved. `reset` is 0 where it is whole, and where no
+    time makes it so: a budget for ever, and requests at a time."""
 
     rule: Rule
     left: int
@@ -65,25 +68,48 @@ class Reservation:
 class Refusal:
     """Nothing was set aside, because of the rule that `standing` shows; `retry_after` is the seconds after which the
     same request may pass, None where no waiting helps (it asks for more than the rule ever allows, or the budget is
-    for ever)."""
+    for ever). Of several rules that refuse, `standing` is the one with the longest wait."""
 
     standing: Standing
     retry_after: float | None
     standings: tuple[Standing, ...]
 
 
+Spent = Callable[[Rule, float], Awaitable[Amount]]
+"""What the ledger knows was spent under a budget since a time (seconds since 1970; 0 for a budget for ever), by
+requests that began then or later. It raises what it likes where it cannot say."""
+
+
 class Allowances(Protocol):
-    """Counts what is used. Every method raises `gateway.errors.Unavailable` where the counters cannot be reached."""
+    """Counts what is used. `reserve`, `settle`, `renew` and `standings` raise `gateway.errors.Unavailable` where the
+    counters cannot be reached."""
 
     async def reserve(self, rules: Sequence[Rule], amount: Amount) -> Reservation | Refusal:
-        """Set aside one request and `amount` under all `rules`, or nothing at all."""
+        """Set aside one request and `amount` under all `rules`, or nothing at all. A rule that is used up refuses also
+        what is thought to use nothing of it."""
         ...
 
     async def settle(self, reservation: Reservation, used: Amount) -> tuple[Standing, ...]:
-        """Put what was `used` in place of what was reserved, once; a second call, or one after the lease, changes
-        nothing but what the first did not count. Gives how the rules stand afterwards."""
+        """Put what was `used` in place of what was reserved; a request that came to nothing used `Amount()`. It counts
+        once: a second call changes nothing. After the lease is over, what was used is counted all the same. Gives how
+        the rules stand afterwards.
+
+        Where it raises `Unavailable`, it is not lost: it is done in the background as soon as the counters are back.
+        """
+        ...
+
+    async def renew(self, reservation: Reservation) -> None:
+        """Let the lease begin anew, for a request that takes longer than it; nothing where it is settled or over."""
         ...
 
     async def standings(self, rules: Sequence[Rule]) -> tuple[Standing, ...]:
         """How `rules` stand now; nothing is set aside."""
+        ...
+
+    def budgets(self) -> tuple[Standing, ...]:
+        """How the budgets this process has seen in their present period stood when it last did; asks nobody."""
+        ...
+
+    async def close(self, seconds: float) -> None:
+        """Settle what is not settled yet, for at most so many seconds."""
         ...
