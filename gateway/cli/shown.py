@@ -39,13 +39,30 @@ def show_checked(found: Loaded, tested: Sequence[Tested]) -> None:
 
 def show_explained(said: Mapping[str, Any]) -> None:
     """What `gateway explain` found: a line for each thing, then the calls."""
-    lines = {name: value for name, value in said.items() if name != "calls"}
+    route = said.get("route")
+    lines = {name: value for name, value in said.items() if name not in ("calls", "route")}
     output.pairs(
         {name: value if isinstance(value, str) else json.dumps(value).decode() for name, value in lines.items()}
     )
+    if route is not None:
+        _show_route(route)
     for call in said.get("calls", ()):
         output.say(f"\n{call['method']} {call['url']}")
         output.out.print_json(data=call["body"])
+
+
+_COLUMNS = ("id", "model", "order", "weight", "share", "health", "left_out")
+
+
+def _show_route(route: Mapping[str, Any]) -> None:
+    """The deployments in the order in which they are considered, and what follows when none of them answers."""
+    rows = [tuple(str(each.get(name, "")) for name in _COLUMNS) for each in route["deployments"]]
+    title = f"{route['strategy']}, {route['retries']} retries"
+    output.table(title, tuple(name.upper().replace("_", " ") for name in _COLUMNS), rows)
+    for kind, names in route.items():
+        if kind.endswith("fallbacks"):
+            told = ", ".join(f"{each['model']} ({', '.join(each['deployments'])})" for each in names)
+            output.say(f"{kind}: {told}")
 
 
 def tested_row(each: Tested) -> dict[str, Any]:

@@ -76,6 +76,21 @@ def find(model: str, seller: str | None = None) -> tuple[Listed, ...] | None:
     The last list that holds counts, else the first. A model without a price for input and one for output (a speech
     model, an entry that is only a name) has none.
     """
+    found = _model(model, seller)
+    if found is None:
+        return None
+    listed = tuple(_listed(found))
+    complete = all({"input", "output"} <= prices.keys() for each in listed for _, prices in each.tiers)
+    return listed if complete else None
+
+
+def window(model: str, seller: str | None = None) -> int | None:
+    """How many tokens `model` takes at `seller`, or at its maker; None where the catalogue does not say."""
+    found = _model(model, seller)
+    return found.context_window if found is not None else None
+
+
+def _model(model: str, seller: str | None) -> "ModelInfo | None":
     if len(model) > _LONGEST:
         return None
     known = _sellers()
@@ -84,12 +99,7 @@ def find(model: str, seller: str | None = None) -> tuple[Listed, ...] | None:
     else:
         at = known.get(seller)
     # The package's own look-up remembers every name for ever, and those of a wildcard are clients' words.
-    found = at.find_model(model, all_providers=list(known.values())) if at else None
-    if found is None:
-        return None
-    listed = tuple(_listed(found))
-    complete = all({"input", "output"} <= prices.keys() for each in listed for _, prices in each.tiers)
-    return listed if complete else None
+    return at.find_model(model, all_providers=list(known.values())) if at else None
 
 
 @functools.cache

@@ -9,11 +9,14 @@ Servers that people run themselves (`hosted_vllm`, `ollama`, `llama_cpp`, …) a
 operator's to say; a free one has its prices set to 0. The built-in demo model is ours, and free.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import TypeVar
 
 from gateway.ledger import catalogue
 from gateway.ledger.cost import Period, Price, Rates, Tier
+
+T = TypeVar("T")
 
 SELLERS: Mapping[str, str] = {
     "openai": "openai",
@@ -121,15 +124,27 @@ def _listed(
 ) -> tuple[catalogue.Listed, ...] | None:
     """The catalogue's prices for `base_model`, else for the model itself."""
     seller, name = _seller(provider, model, api_base)
-    return (base_model and _named(base_model, seller)) or (catalogue.find(name, seller) if seller else None)
-
-
-def _named(base_model: str, seller: str | None) -> tuple[catalogue.Listed, ...] | None:
-    """The prices of a name the operator gives: at the provider it names, at the deployment's own, at its maker's."""
-    head, _, tail = base_model.partition("/")
-    if tail and head in SELLERS and (found := catalogue.find(tail, SELLERS[head])):
+    if base_model and (found := _named(base_model, seller, catalogue.find)):
         return found
-    return (catalogue.find(base_model, seller) if seller else None) or catalogue.find(base_model)
+    return catalogue.find(name, seller) if seller else None
+
+
+def window(provider: str, model: str, *, base_model: str | None, api_base: str | None) -> int | None:
+    """How many tokens `provider`'s `model` takes as the catalogue has it, found as its price is; None where it does
+    not say."""
+    seller, name = _seller(provider, model, api_base)
+    if base_model and (found := _named(base_model, seller, catalogue.window)):
+        return found
+    return catalogue.window(name, seller) if seller else None
+
+
+def _named(base_model: str, seller: str | None, find: Callable[[str, str | None], T | None]) -> T | None:
+    """What `find` has for a name the operator gives: at the provider it names, at the deployment's own, at its
+    maker's."""
+    head, _, tail = base_model.partition("/")
+    if tail and head in SELLERS and (found := find(tail, SELLERS[head])):
+        return found
+    return (find(base_model, seller) if seller else None) or find(base_model, None)
 
 
 def _seller(provider: str, model: str, api_base: str | None) -> tuple[str | None, str]:

@@ -46,7 +46,16 @@ def error_from(
 
     400, 404, 413 and 422 are about the request: status and message reach the client. 429 keeps its `retry-after`.
     401, 402 and 403 are about the operator's account: the client learns only that the provider refused the gateway.
+    The status itself is in `answered`.
     """
+    found = _error(provider, status, headers, message, param)
+    found.answered = status
+    return found
+
+
+def _error(
+    provider: str, status: int, headers: Mapping[str, str], message: str | None, param: str | None
+) -> UpstreamError:
     retry = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
     said = f": {' '.join(message.split())[:_MAX_MESSAGE]}" if message else "."
     if status in _ABOUT_THE_REQUEST:

@@ -18,6 +18,7 @@ from gateway.providers.openai_chat.language import BASE_URL
 from gateway.providers.parameters import Shape
 from gateway.providers.registry import PROVIDERS
 from gateway.providers.translation import CONTINUATION_PROMPT
+from gateway.routing.terms import Terms, terms
 from gateway.routing.upstream import Timeouts
 
 _CONNECT_SECONDS = 5.0
@@ -33,7 +34,8 @@ class Bound:
 
     `defaults` are the operator's values for parameters a client leaves out; `whole` and `stream` are its time limits
     for the two kinds of answer. `price` is None where nobody says what a call costs, `encoding` where the model's
-    vocabulary is not known.
+    vocabulary is not known. `terms` are those on which it is called. `resume` says whether a stream that breaks here
+    is continued, `hedge_after` after how many seconds without a first byte another one is called too, None for never.
     """
 
     id: str
@@ -48,6 +50,9 @@ class Bound:
     stream: Timeouts
     price: Price | None
     encoding: str | None
+    terms: Terms
+    resume: bool = False
+    hedge_after: float | None = None
 
     def __repr__(self) -> str:
         return f"<Bound {self.id} {self.alias} -> {self.provider}/{self.model}>"
@@ -215,6 +220,8 @@ def bind(deployment: Deployment, settings: Settings) -> Bound:
         extra_headers=dict(deployment.extra_headers),
         options=_options(deployment, provider, over),
     )
+    router = settings.router
+    hedge = deployment.hedge_after_ms or router.hedge_after_ms
     whole = deployment.timeout or settings.router.timeout
     silence = deployment.stream_timeout or settings.router.stream_timeout or whole
     return Bound(
@@ -230,6 +237,9 @@ def bind(deployment: Deployment, settings: Settings) -> Bound:
         stream=Timeouts(min(_CONNECT_SECONDS, silence), silence, max(_STREAM_SECONDS, silence)),
         price=_price(deployment, target.base_url),
         encoding=tokens.encoding_for(deployment.base_model or deployment.model, deployment.tokenizer),
+        terms=terms(deployment, target),
+        resume=router.resume_streams if deployment.resume_streams is None else deployment.resume_streams,
+        hedge_after=None if hedge is None else hedge / 1000,
     )
 
 

@@ -221,6 +221,20 @@ def test_an_answer_in_another_language_is_an_invalid_response(body):
         answered(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"error": {"message": "over capacity"}}', UpstreamError),
+        (b'{"error": {"message": "slow down", "code": 429}, "choices": []}', UpstreamRateLimited),
+        (b'{"error": "over capacity"}', UpstreamError),
+    ],
+)
+def test_an_error_under_a_200_is_raised(body, expected):
+    with pytest.raises(UpstreamError) as raised:
+        answered(body)
+    assert type(raised.value) is expected
+
+
 WORDS = [
     "choices", "text", "index", "logprobs", "tokens", "token_logprobs", "top_logprobs", "content", "token", "bytes",
     "logprob", "finish_reason", "usage", "error", "timings", "x_groq", "code", "message", "object", "prompt_tokens",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.base import finish
-from gateway.providers.failures import invalid_response, parse_object
+from gateway.providers.failures import invalid_response, parse_object, reported
 from gateway.providers.openai_chat import response as chat
 from gateway.types import Call, Delta, FinishReason, TokenLogprob, Usage
 
@@ -21,9 +21,12 @@ def parse(body: bytes, provider: str, call: Call) -> list[Delta]:
     """One delta per choice, in order of index, then one with usage and opening.
 
     Raises:
+        UpstreamError: the provider reports an error under a 200.
         UpstreamInvalidResponse: no choices, or choices of another shape.
     """
     answer = parse_object(body, provider)
+    if answer.get("error"):
+        raise reported(provider, answer["error"])
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         raise invalid_response(provider, "it has no choices")

@@ -1,0 +1,82 @@
+"""Routing put together: what is known of deployments beyond one configuration, and who is told of it."""
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Final
+
+from gateway.ledger.remote import Remote
+from gateway.routing.board import Book
+from gateway.routing.health import HEALTHS
+from gateway.routing.router import Router
+from gateway.routing.sharing import Sharing
+from gateway.telemetry import conventions as names
+from gateway.telemetry.logs import Logger
+from gateway.telemetry.metrics import Metrics
+
+_NAMED: Final = 5
+"""Names in the line of `/health/ready`; of more only the number is told."""
+
+
+class Dispatching:
+    """Load and health of the deployments of one gateway. They outlive a reload.
+
+    Args:
+        metrics: shows each deployment's state.
+        log: where it is told that one opens or closes.
+        remote: the Redis through which processes tell each other; None for a process alone.
+    """
+
+    def __init__(self, metrics: Metrics, log: Logger, remote: Remote | None = None) -> None:
+        self._log = log
+        self.book = Book(self._tell)
+        self._sharing = Sharing(self.book, remote, perf_counter) if remote is not None else None
+        self._router: Router | None = None
+        metrics.watch(names.DEPLOYMENT_STATE, self._states)
+
+    def __repr__(self) -> str:
+        return f"<Dispatching {self.book!r}>"
+
+    def use(self, router: Router) -> None:
+        """Tell of the aliases of a configuration that is served from now on; its router has this `book`."""
+        self._router = router
+
+    def start(self) -> None:
+        """Begin to share what is known, on the running event loop."""
+        if self._sharing is not None:
+            self._sharing.start()
+
+    async def close(self) -> None:
+        """End that."""
+        if self._sharing is not None:
+            await self._sharing.close()
+
+    @property
+    def state(self) -> tuple[bool, str]:
+        """How the models are: one line of `/health/ready`. A gateway is ready while any deployment of any of them is
+        well, and one that has none is not."""
+        found = self._router.ill(perf_counter()) if self._router is not None else {}
+        count = len(self._router.names) if self._router is not None else 0
+        if not count:
+            return False, "no model is configured"
+        said = f"{count} aliases"
+        if found:
+            told = "; ".join(f"{name}: {line}" for name, line in list(found.items())[:_NAMED])
+            more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            said = f"{said}, of which {len(found)} have no deployment that is well ({told}{more})"
+        return any(load.breaker.health == "closed" for load in self.book.loads.values()), said
+
+    def _states(self) -> Mapping[tuple[str, ...], float]:
+        return {
+            (name, state): float(load.breaker.health == state)
+            for name, load in self.book.loads.items()
+            for state in HEALTHS
+        }
+
+    def _tell(self, event: str, attributes: Mapping[str, str | int | float]) -> None:
+        if event == "deployment_refused":
+            hint = "check this deployment's key, account, model and address"
+            self._log.error(event, **attributes, hint=hint)
+        elif event == "deployment_opened":
+            self._log.warning(event, **attributes)
+        else:
+            self._log.info(event, **attributes)
