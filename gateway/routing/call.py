@@ -1,286 +1,281 @@
-"""Calls the providers a translation names and gives out their deltas as one stream, numbered as the client sees them.
+"""Answers a request by calling providers: each prompt walks its route until somebody answers, and the deltas of all
+come out as one stream, numbered as the client sees them.
 
-A whole answer is a stream of one delta per choice: there is one code path, not two.
+The first text is the watershed. Before it a failure leads to the next step of the route; after it the stream ends, or
+goes on where it can be resumed. A whole answer is a stream of one delta per choice: there is one code path, not two.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from time import perf_counter
+from functools import lru_cache, partial
 
-from gateway.errors import GatewayError, UpstreamConnectionError, UpstreamInvalidResponse, UpstreamTimeout
-from gateway.exchange import CallRecord, Exchange
-from gateway.ledger import tokens
-from gateway.ledger.cost import cost
-from gateway.providers.base import StreamDecoder
-from gateway.providers.failures import invalid_response
-from gateway.providers.translation import Placed, Translation
-from gateway.routing.deployments import Bound, within
-from gateway.routing.upstream import Upstream, UpstreamResponse
-from gateway.types import Call, Delta, Opening, Usage
+from gateway.config.model import Settings
+from gateway.errors import GatewayError, RequestError
+from gateway.exchange import Exchange
+from gateway.routing import hedging, resuming
+from gateway.routing.attempt import Attempt
+from gateway.routing.board import Book
+from gateway.routing.deployments import Catalogue
+from gateway.routing.entering import entered
+from gateway.routing.gate import Slot
+from gateway.routing.gates import Gates
+from gateway.routing.pieces import Fitted, Piece, Unit, alone, first_fit, fit, split
+from gateway.routing.router import Router
+from gateway.routing.side_by_side import side_by_side
+from gateway.routing.stops import stopped
+from gateway.routing.together import Together
+from gateway.routing.upstream import Upstream
+from gateway.routing.wordings import wordings
+from gateway.types import CompletionRequest, Delta
+from gateway.wire.completions import with_defaults
 
-_NOT_ITS_LANGUAGE = (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError)
-"""What a translator raises on bytes of a shape it did not expect."""
-
-_LOST = UpstreamConnectionError | UpstreamInvalidResponse
-"""What can happen to an answer that a provider has made."""
-
-_QUEUED = 64
-"""Deltas that wait for the client, over all calls of a request, before the providers are slowed down."""
+Sleep = Callable[[float], Awaitable[None]]
 
 
-def deltas(
-    translation: Translation, bound: Bound, upstream: Upstream, exchange: Exchange, max_parallel: int
-) -> AsyncGenerator[Delta, None]:
-    """Every choice's deltas; usage and opening go to the Exchange instead.
+def make(
+    catalogue: Catalogue, settings: Settings, upstream: Upstream, book: Book | None = None, gates: Gates | None = None
+) -> "Caller":
+    """Who calls the deployments of one configuration; `book` is what is known of them from before, `gates` are those
+    that calls under way have come through."""
+    router = Router(catalogue, settings, book)
+    return Caller(router, upstream, settings.general.max_parallel_prompts, gates=gates)
+
+
+class Caller:
+    """Calls the deployments of one configuration.
 
     Args:
-        max_parallel: most calls of this request under way at once.
-
-    Raises:
-        GatewayError: the first failure of any call; the others are cancelled.
+        router: says which, and is told what came of it.
+        upstream: how providers are reached.
+        max_parallel: calls of one request that are under way at once.
+        sleep: waits so many seconds before a retry.
+        gates: where calls wait for a deployment that takes so many at one time.
     """
-    exchange.provider, exchange.deployment, exchange.served_model = bound.provider, bound.id, bound.model
-    told = translation.calls[0].call.messages if translation.calls else ()
-    if told and told[0].role == "system" and told[0].content not in exchange.confidential:
-        exchange.confidential += (told[0].content,)  # the gateway's own words, the same in each call
-    if len(translation.calls) == 1:
-        return _placed(translation.calls[0], bound, upstream, exchange)
-    return _side_by_side(translation.calls, bound, upstream, exchange, max_parallel)
+
+    def __init__(
+        self,
+        router: Router,
+        upstream: Upstream,
+        max_parallel: int = 8,
+        sleep: Sleep = asyncio.sleep,
+        gates: Gates | None = None,
+    ) -> None:
+        self.router = router
+        self.upstream = upstream
+        self.max_parallel = max_parallel
+        self.sleep = sleep
+        self.gates = gates or Gates()
+        self.wordings = lru_cache(maxsize=1024)(partial(wordings, router.board))
+
+    def __repr__(self) -> str:
+        return f"<Caller {self.router!r}>"
+
+    def begin(self, request: CompletionRequest, exchange: Exchange) -> "Calling":
+        """Choose whom `request` goes to first; nobody is called yet.
+
+        Raises:
+            ModelNotFound: no alias fits.
+            Unavailable, RateLimited: no deployment can be called now.
+            RequestError: no deployment can honour the request.
+        """
+        return Calling(self, request, exchange)
 
 
-async def _side_by_side(
-    calls: tuple[Placed, ...], bound: Bound, upstream: Upstream, exchange: Exchange, max_parallel: int
-) -> AsyncGenerator[Delta, None]:
-    queue: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue(_QUEUED)
-    pending = list(reversed(calls))
+class Calling:
+    """One request on its way.
 
-    async def work() -> None:
-        try:
-            while pending:
-                placed = pending.pop()
-                async with aclosing(_placed(placed, bound, upstream, exchange)) as stream:
-                    async for delta in stream:
-                        await queue.put(delta)
-            await queue.put(None)
-        except Exception as error:  # handed to the reader of the queue, who raises it
-            await queue.put(error)
-
-    workers = [asyncio.create_task(work()) for _ in range(min(max_parallel, len(calls)))]
-    try:
-        running = len(workers)
-        while running:
-            item = await queue.get()
-            if isinstance(item, BaseException):
-                raise item
-            if item is None:
-                running -= 1
-            else:
-                yield item
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def _placed(placed: Placed, bound: Bound, upstream: Upstream, exchange: Exchange) -> AsyncGenerator[Delta, None]:
-    """One call's deltas with the request's numbers; its record, its usage (by the provider, else by us), its cost."""
-    call, first = placed.call, placed.first
-    record = exchange.begin(bound.provider, bound.id, bound.model, call, first)
-    usage: Usage | None = None
-    written: list[str] = []
-    stream = _batches(call, bound, upstream, exchange, record)
-    try:
-        async for batch in stream:
-            for delta in batch:
-                _check(delta, call, bound)
-                if delta.usage is not None and _counts(delta.usage):
-                    usage = delta.usage
-                if delta.usage is not None or delta.opening is not None:
-                    _note_opening(delta.opening, record, exchange)
-                    continue
-                if delta.finish_reason is not None:
-                    record.finish_reasons[first + delta.index] = delta.finish_reason
-                if not written and call.stream:
-                    record.first_chunk = perf_counter()
-                written += (delta.text, delta.reasoning)
-                yield replace(delta, index=first + delta.index) if first else delta
-    except GatewayError as error:
-        record.error = error
-        raise
-    except BaseException:  # cancelled, or closed by whoever reads
-        record.cut = True
-        raise
-    finally:
-        await stream.aclose()
-        record.ended = perf_counter()
-        if usage is None and _worked(record, written):
-            usage = estimate(call, "".join(written), bound)
-        if usage is not None:
-            exchange.settle(record, usage, cost(usage, bound.price))
-
-
-def _note_opening(opening: Opening | None, record: CallRecord, exchange: Exchange) -> None:
-    if opening is not None and record.opening is None:
-        record.opening = opening
-        if exchange.opening is None:
-            exchange.opening = opening
-
-
-def _worked(record: CallRecord, written: list[str]) -> bool:
-    """Whether the provider has worked for a call, and will bill it, though it never told how much.
-
-    A call that was refused has not been worked for, nor one that was never sent. One that was cut short has, also
-    when nothing had come yet, one that nobody waited for any longer, and one whose answer failed on its way here.
+    `request` has the operator's defaults of the deployment it is routed to first; where it ends up elsewhere, only the
+    number of choices stays what it was. `together` says what is left to do with the deltas.
     """
-    if record.status is not None and record.status >= 300:
-        return False
-    if written or record.cut:
-        return record.sent
-    if isinstance(record.error, UpstreamTimeout):
-        return record.sent and record.error.which != "connect"
-    return record.status is not None and isinstance(record.error, _LOST | None)
 
+    __slots__ = ("_asked", "_caller", "_exchange", "_first", "_until", "request", "together")
 
-def _check(delta: Delta, call: Call, bound: Bound) -> None:
-    if not _is_sound(delta):
-        raise invalid_response(bound.provider, "a field of its answer has an unexpected shape")
-    if delta.usage is None and delta.opening is None and not 0 <= delta.index < call.n:
-        raise invalid_response(bound.provider, "it has a choice that nobody asked for")
+    def __init__(self, caller: Caller, request: CompletionRequest, exchange: Exchange) -> None:
+        self._caller, self._exchange = caller, exchange
+        self._until = None if exchange.timeout is None else exchange.began + exchange.timeout
+        unit = self._unit(alone(request, 0))
+        step = unit.route.first()
+        defaults = step.bound.defaults
+        self.request = filled = with_defaults(request, defaults) if defaults else request
+        if filled.n != request.n:
+            request = replace(request, n=filled.n, given=request.given | {"n"})
+        self._asked = request
+        self.together = Together(exchange, len(request.prompts), filled.n)
+        self._first = first = Piece(alone(request, 0), 0, unit)
+        first.fitted = first_fit(first, step)
+        if words := caller.wordings(request.model):
+            exchange.confidential += tuple(text for text in words if text not in exchange.confidential)
 
+    def __repr__(self) -> str:
+        return f"<Calling for {len(self._asked.prompts)} prompts, {self._exchange.attempts} calls>"
 
-def _is_sound(delta: Delta) -> bool:
-    """Whether a delta holds what its types say: translators copy values out of JSON that may hold anything."""
-    opening = delta.opening
-    if opening is not None:
-        named = (opening.id, opening.model, opening.system_fingerprint)
-        return all(value is None or type(value) is str for value in named)
-    if not (type(delta.text) is str and type(delta.reasoning) is str and type(delta.index) is int):
-        return False
-    return all(
-        type(token.token) is str and (token.logprob is None or type(token.logprob) in (float, int))
-        for token in delta.logprobs or ()
-    )
+    def deltas(self) -> AsyncGenerator[Delta, None]:
+        """Every choice's deltas; usage and opening go to the Exchange instead.
 
+        Raises:
+            GatewayError: the first failure that is given up; all other calls are cancelled.
+        """
+        first, prompts = self._first, len(self._asked.prompts)
+        if prompts == 1 and first.fitted is not None and len(first.fitted.translation.calls) < 2:
+            return self._one(first)
+        return self._several((first, *range(1, prompts)))
 
-def _counts(usage: Usage) -> bool:
-    """Whether these are counts; others are as good as none."""
-    counts = (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-        usage.cache_write_1h_tokens,
-        *(usage.billed or ()),
-    )
-    return all(type(count) is int and count >= 0 for count in counts)
+    def _several(self, work: "Iterable[Piece | int]") -> AsyncGenerator[Delta, None]:
+        return side_by_side(work, self._begun, self._caller.max_parallel)
 
+    async def _begun(self, work: "Piece | int") -> "AsyncGenerator[Delta, None] | Sequence[Piece | int]":
+        """The stream of a piece, or of a prompt by its number; or the pieces it is split into."""
+        if isinstance(work, int):
+            request = alone(self._asked, work)
+            work = Piece(request, work, self._unit(request))
+        opened = await self._opened(work)
+        return self._one(work, opened) if isinstance(opened, Attempt) else opened
 
-async def _batches(
-    call: Call, bound: Bound, upstream: Upstream, exchange: Exchange, record: CallRecord
-) -> AsyncGenerator[list[Delta], None]:
-    """One HTTP call: the request out, the answer's deltas in, those that came together in one list."""
-    request = bound.translator.request(call)
-    if bound.authorize is not None:
-        request = await bound.authorize(request)
-    exchange.attempts += 1
-    timeouts = within(bound.stream if call.stream else bound.whole, exchange.time_left())
-    record.sent, record.url = True, request.url
-    exchange.waiting()
-    try:
-        response = await upstream.send(request, timeouts, stream=call.stream)
-    finally:
-        exchange.waited()
-    record.status = response.status
-    try:
-        if not 200 <= response.status < 300:
-            body = await _body(response, exchange)
-            raise bound.translator.error(response.status, response.headers, body)
-        if not call.stream:
-            yield _whole(call, bound, await _body(response, exchange))
-            return
-        decoder = bound.translator.stream(call)
-        chunks = response.chunks()
-        chunk: bytes | None = b""
-        while chunk is not None:
-            exchange.waiting()
-            try:
-                chunk = await anext(chunks, None)
-            finally:
-                exchange.waited()
-            found, failure = _decoded(decoder, chunk, bound)
-            if found:
-                yield found
-            if failure is not None:
-                raise failure
-    finally:
-        await response.close()
+    def _unit(self, request: CompletionRequest) -> Unit:
+        return Unit(self._caller.router.route(request, self._exchange.tags, until=self._until))
 
-
-def _decoded(decoder: StreamDecoder, chunk: bytes | None, bound: Bound) -> tuple[list[Delta], GatewayError | None]:
-    """The deltas that a chunk completes, or those left at the end (None), and the failure that comes after them.
-
-    A chunk of several lines is decoded line by line, so that the text before a failure is not lost with it.
-    """
-    found: list[Delta] = []
-    try:
-        if chunk is None:
-            found = decoder.close()
+    async def _one(
+        self, piece: Piece, opened: Attempt | None = None, *, watched: bool = False
+    ) -> AsyncGenerator[Delta, None]:
+        """The deltas of one piece, or of those it is split into. `watched` says that somebody looks for stop sequences
+        already."""
+        found = opened or await self._opened(piece)
+        if not isinstance(found, Attempt):
+            base = deltas = self._several(found)
+        elif not watched and (stops := _stops(piece, found)):
+            base = self._one(piece, found, watched=True)
+            deltas = stopped(base, stops, found.call.n, base.aclose if found.call.stream else None)
         else:
-            for piece in _pieces(chunk):
-                found += decoder.feed(piece)
-    except GatewayError as error:
-        return found, error
-    except _NOT_ITS_LANGUAGE as error:
-        wrong = invalid_response(bound.provider, "a part of its stream has an unexpected shape")
-        wrong.__cause__ = error
-        return found, wrong
-    return found, None
+            try:
+                given: list[Delta] | None = found.held
+                while given is not None:
+                    for delta in given:
+                        yield delta
+                    try:
+                        given = await found.more()
+                    except GatewayError as error:
+                        found = await self._resumed(piece, found, error)
+                        given = found.held
+            finally:
+                await found.close()
+            return
+        async with aclosing(base), aclosing(deltas):
+            async for delta in deltas:
+                yield delta
+
+    async def _opened(self, piece: Piece) -> Attempt | Sequence[Piece]:
+        """The call that answers a piece, its first text there; or the pieces it is split into, none where nobody is to
+        be called.
+
+        Raises:
+            GatewayError: the walk is over and nobody has answered.
+        """
+        fitted = piece.fitted or first_fit(piece, piece.unit.route.first())
+        while len(fitted.translation.calls) == 1:
+            fitted, slot = await entered(self._caller.gates, piece, fitted, self._exchange)
+            attempt = self._attempt(piece, fitted, slot)
+            error: GatewayError | None = None
+            if (seconds := attempt.bound.hedge_after) is not None:
+                attempt, error = await hedging.quicker(attempt, partial(self._beside, piece, attempt), seconds)
+            else:
+                try:
+                    await attempt.open()
+                except GatewayError as failure:
+                    error = failure
+            if error is None:
+                attempt.serve()
+                self.together.serves(piece, attempt.fitted)
+                return attempt
+            fitted = await self._after(piece, attempt, error)
+        if fitted.translation.calls:
+            self.together.ranks(piece, fitted.translation)
+            return split(piece, fitted)
+        self.together.answers(piece, fitted)
+        return ()
+
+    def _attempt(self, piece: Piece, fitted: Fitted, slot: Slot) -> Attempt:
+        """The call of a translation that has one, for which there is a place."""
+        caller = self._caller
+        self.together.asks(fitted)
+        piece.unit.called(fitted.step.bound.id)
+        place = self.together.place(piece, fitted.translation)
+        reason = (piece.why, piece.instead_of)
+        return Attempt(fitted, place, self._exchange, (caller.router, caller.upstream, slot), reason)
+
+    async def _after(self, piece: Piece, failed: Attempt, error: GatewayError) -> Fitted:
+        """What is asked next, once the wait before it is over.
+
+        Raises:
+            GatewayError: nothing is; it is `error`, and says how much has been tried.
+        """
+        step = piece.unit.route.after(failed.fitted.step, error)
+        if step is None:
+            raise self.together.fails(piece, failed.bound, error) from error.__cause__
+        await self._wait(step.wait)
+        piece.why, piece.instead_of = step.why, failed.record
+        try:
+            return first_fit(piece, step)
+        except RequestError as refused:  # nobody else can honour the request, so that the failure is what is told
+            raise self.together.fails(piece, failed.bound, error) from refused
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait before a retry. It is for the provider that one waits."""
+        if seconds > 0:
+            self._exchange.waiting()
+            try:
+                await self._caller.sleep(seconds)
+            finally:
+                self._exchange.waited()
+
+    def _beside(self, piece: Piece, slow: Attempt) -> Attempt | None:
+        """A call at another deployment beside one that is slow; None where there is no other to be had."""
+        step = piece.unit.route.beside(slow.fitted.step)
+        if step is None:
+            return None
+        try:
+            fitted = fit(piece, step)
+        except RequestError:
+            return None  # it cannot be asked, and the slow one can
+        if len(fitted.translation.calls) != 1 or (slot := self._caller.gates.enter_now(step.bound)) is None:
+            return None
+        return self._attempt(replace(piece, why="hedge", instead_of=None), fitted, slot)
+
+    async def _resumed(self, piece: Piece, broken: Attempt, error: GatewayError) -> Attempt:
+        """The call that continues a stream which broke, its first text there.
+
+        Raises:
+            GatewayError: nobody does; the last failure.
+        """
+        if broken.record.finish_reasons or not resuming.may(piece, broken):
+            raise error
+        piece.begun = piece.begun or broken.fitted
+        piece.text += broken.said()
+        again = replace(piece, why="resume", instead_of=broken.record)
+        step, reason = broken.fitted.step, error
+        while (following := piece.unit.route.after(step, reason)) is not None:
+            step = following
+            try:
+                fitted = resuming.rest(piece, step)
+            except RequestError as refused:
+                reason = refused
+                continue
+            await self._wait(step.wait)
+            fitted, slot = await entered(self._caller.gates, piece, fitted, self._exchange)
+            attempt = self._attempt(again, fitted, slot)
+            try:
+                await attempt.open()
+            except GatewayError as failure:
+                error = reason = failure
+                continue
+            self._exchange.resumed += 1
+            return attempt
+        raise error
 
 
-def _pieces(chunk: bytes) -> Sequence[bytes]:
-    """The lines of `chunk`; all of it where it is what comes most often, one line or one server-sent event."""
-    lines = chunk.count(b"\n")
-    if lines < 2 or (lines == 2 and chunk.endswith((b"\n\n", b"\n\r\n"))):
-        return (chunk,)
-    return chunk.splitlines(keepends=True)
-
-
-async def _body(response: UpstreamResponse, exchange: Exchange) -> bytes:
-    exchange.waiting()
-    try:
-        return await response.read()
-    finally:
-        exchange.waited()
-
-
-def _whole(call: Call, bound: Bound, body: bytes) -> list[Delta]:
-    try:
-        found = bound.translator.answer(call, body)
-        finished = sorted(delta.index for delta in found if delta.finish_reason)
-    except _NOT_ITS_LANGUAGE as error:
-        raise invalid_response(bound.provider, "a field of its answer has an unexpected shape") from error
-    if finished != list(range(call.n)):
-        raise invalid_response(bound.provider, f"it does not have the {call.n} choices that were asked for")
-    return found
-
-
-def estimate(call: Call, text: str, bound: Bound) -> Usage:
-    """Tokens of a call whose provider sent no counts, with the model's vocabulary or, where unknown, cl100k's.
-
-    A chat is more than its texts: OpenAI's models see three tokens around each message, its role, and three where the
-    answer begins (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken_models); other models' chat
-    templates are of that order. A native text call is its prompt and its suffix.
-    """
-    encoding = bound.encoding
-    if isinstance(call.prompt, tuple):
-        asked = len(call.prompt)
-    elif bound.shape.support.text:
-        asked = tokens.estimate(call.prompt, encoding)
-    else:
-        asked = tokens.CHAT + sum(tokens.MESSAGE + tokens.estimate(each.content, encoding) for each in call.messages)
-    if call.suffix and bound.shape.support.text:
-        asked += tokens.estimate(call.suffix, encoding)
-    return Usage(asked, tokens.estimate(text, encoding), estimated=True)
+def _stops(piece: Piece, attempt: Attempt) -> tuple[str, ...]:
+    """The stop sequences that the gateway sees to: where a stream may be resumed, all of them, as one may lie across
+    the seam."""
+    fitted = attempt.fitted
+    return fitted.request.stop if resuming.may(piece, attempt) else fitted.translation.stop

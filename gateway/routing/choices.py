@@ -2,49 +2,56 @@
 alternatives per token than were asked for.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Set
+from dataclasses import dataclass, replace
 from math import inf
 
-from gateway.providers.failures import invalid_response
-from gateway.providers.translation import Translation
 from gateway.types import Delta, TokenLogprob
 
 
-def shaped(deltas: AsyncIterator[Delta], translation: Translation) -> AsyncIterator[Delta]:
-    """`deltas` with the best choices kept and logprobs that only the ranking needed taken out."""
-    wanted = translation.calls[0].call.logprobs if translation.calls and translation.keep_logprobs else None
-    if wanted is not None:
-        deltas = _bounded(deltas, wanted)
-    if translation.best_of is None:
-        return deltas
-    return _best(deltas, translation, translation.best_of)
-
-
-async def _bounded(deltas: AsyncIterator[Delta], wanted: int) -> AsyncIterator[Delta]:
-    """`deltas` with at most `wanted` alternatives per token: llama.cpp gives 20 when it is asked for none."""
-    async for delta in deltas:
-        if delta.logprobs and any(len(token.top) > wanted for token in delta.logprobs):
-            delta = replace(delta, logprobs=tuple(_likeliest(token, wanted) for token in delta.logprobs))
-        yield delta
+def bounded(delta: Delta, wanted: int) -> Delta:
+    """`delta` with at most `wanted` alternatives per token: llama.cpp gives 20 when it is asked for none."""
+    if delta.logprobs and any(len(token.top) > wanted for token in delta.logprobs):
+        return replace(delta, logprobs=tuple(_likeliest(token, wanted) for token in delta.logprobs))
+    return delta
 
 
 def _likeliest(token: TokenLogprob, wanted: int) -> TokenLogprob:
     return replace(token, top=tuple(sorted(token.top, key=lambda pair: -pair[1])[:wanted]))
 
 
-async def _best(deltas: AsyncIterator[Delta], translation: Translation, candidates: int) -> AsyncIterator[Delta]:
-    """The `n` candidates of each prompt with the highest mean token logprob, best first."""
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How the best choices of one prompt are found: among so many `candidates`, the `n` best are kept, with their
+    logprobs or without."""
+
+    candidates: int
+    n: int
+    keep_logprobs: bool
+
+
+async def best(deltas: AsyncIterator[Delta], rankings: Mapping[int, Ranking], choices: int) -> AsyncIterator[Delta]:
+    """`deltas` with the best candidates of each ranked prompt as its choices, best first: those with the highest mean
+    token logprob.
+
+    Args:
+        rankings: by the prompt's number; read at the end of `deltas`, when they are all known.
+        choices: of the whole request. Candidates are numbered from there on, prompt by prompt; what has a lower number
+            is a choice already and passes.
+    """
     found: dict[int, list[Delta]] = {}
     async for delta in deltas:
-        found.setdefault(delta.index, []).append(delta)
-    for prompt in range(translation.prompts):
-        indexes = range(prompt * candidates, (prompt + 1) * candidates)
+        if delta.index < choices:
+            yield delta
+        else:
+            found.setdefault(delta.index - choices, []).append(delta)
+    for prompt, ranking in sorted(rankings.items()):
+        indexes = range(prompt * ranking.candidates, (prompt + 1) * ranking.candidates)
         ranked = sorted(indexes, key=lambda index: mean_logprob(found.get(index, [])), reverse=True)
-        for place, index in enumerate(ranked[: translation.n]):
+        for place, index in enumerate(ranked[: ranking.n]):
             for delta in found.get(index, []):
-                logprobs = delta.logprobs if translation.keep_logprobs else None
-                yield replace(delta, index=prompt * translation.n + place, logprobs=logprobs)
+                logprobs = delta.logprobs if ranking.keep_logprobs else None
+                yield replace(delta, index=prompt * ranking.n + place, logprobs=logprobs)
 
 
 def mean_logprob(deltas: list[Delta]) -> float:
@@ -53,43 +60,26 @@ def mean_logprob(deltas: list[Delta]) -> float:
     return sum(values) / len(values) if values else -inf
 
 
-async def echoed(deltas: AsyncIterator[Delta], translation: Translation) -> AsyncIterator[Delta]:
-    """`deltas` with each prompt in front of its choices; without calls (`max_tokens: 0`) the prompts alone.
+async def echoed(deltas: AsyncIterator[Delta], echoes: Mapping[int, str], uncalled: Set[int]) -> AsyncIterator[Delta]:
+    """`deltas` with its prompt in front of each choice, and last the choices that nobody is called for
+    (`max_tokens: 0`), which are their prompts alone.
 
     Comes after every filter, so that what a policy made of the prompt is what is echoed.
+
+    Args:
+        echoes: the text in front of a choice, by its index; known when its first delta comes.
+        uncalled: the choices without a call; known at the end.
     """
-    texts = translation.echo or ()
-    if not translation.calls:
-        for index in range(translation.prompts * translation.n):
-            yield Delta(index, texts[index // translation.n] if texts else "", finish_reason="length")
-        return
     seen: set[int] = set()
     async for delta in deltas:
-        if texts and delta.index not in seen:
+        if delta.index not in seen:
             seen.add(delta.index)
-            delta = replace(delta, text=texts[delta.index // translation.n] + delta.text)
+            text = echoes.get(delta.index)
+            if text:
+                delta = replace(delta, text=text + delta.text)
         yield delta
-
-
-async def repeating(deltas: AsyncIterator[Delta], translation: Translation, provider: str) -> AsyncIterator[Delta]:
-    """`deltas` as they are, as long as each choice begins with the prompt that its provider was asked to repeat.
-
-    Raises:
-        UpstreamInvalidResponse: it does not: some servers ignore `echo` without a word.
-    """
-    prompts = {
-        placed.first + choice: placed.call.prompt for placed in translation.calls for choice in range(placed.call.n)
-    }
-    missing = {index: prompt for index, prompt in prompts.items() if isinstance(prompt, str)}
-    async for delta in deltas:
-        rest = missing.get(delta.index)
-        if rest:
-            if not (rest.startswith(delta.text) or delta.text.startswith(rest)):
-                raise invalid_response(provider, "it was asked to repeat the prompt and did not")
-            missing[delta.index] = rest[len(delta.text) :]
-            if missing[delta.index] and delta.finish_reason:
-                raise invalid_response(provider, "it was asked to repeat the prompt and did not")
-        yield delta
+    for index in sorted(uncalled):
+        yield Delta(index, echoes.get(index, ""), finish_reason="length")
 
 
 async def withheld(message: str, choices: int) -> AsyncGenerator[Delta, None]:

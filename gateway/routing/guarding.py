@@ -1,18 +1,19 @@
 """What guards are given of this floor: an HTTP client for remote ones, and the gateway's own models for judges."""
 
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
-from gateway.config.model import Settings
+from gateway.config.model import Defaults, Settings
 from gateway.config.source import Source
 from gateway.exchange import Exchange, new_id
 from gateway.guards import assemble, load
 from gateway.guards.load import Policies
 from gateway.guards.policy import Policy
-from gateway.guards.ports import Ask, Caller, Note, Pool, Ports, unnoted
+from gateway.guards.ports import Ask, Note, Pool, Ports, unnoted
+from gateway.guards.ports import Caller as Send
 from gateway.ledger import tokens
-from gateway.providers.translation import translate
-from gateway.routing import call
+from gateway.routing.call import Caller
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Timeouts, Upstream
 from gateway.telemetry import conventions as names
@@ -22,6 +23,9 @@ DEFAULT = ("default",)
 """What is enforced where a configuration does not say: the pack of this name."""
 
 _JUDGE_TOKENS = 512
+
+_JUDGED = frozenset(Defaults.model_fields)
+"""An operator's defaults are for clients: none of them is filled in for a judge."""
 
 
 def named(settings: Settings) -> tuple[str, ...]:
@@ -50,11 +54,9 @@ def policies(settings: Settings, source: Source, ports: Ports) -> tuple[tuple[Po
     return assemble.every(loaded.policies, ports), loaded.files
 
 
-def ports(upstream: Upstream, catalogue: Catalogue, pool: Pool, note: Note = unnoted) -> Ports:
+def ports(caller: Caller, pool: Pool, note: Note = unnoted) -> Ports:
     """The ports of one configuration; guards say through `note` what the log should know."""
-    return Ports(
-        call=_caller(upstream), ask=_asker(upstream, catalogue, note), pool=pool, count=tokens.estimate, note=note
-    )
+    return Ports(call=_sender(caller.upstream), ask=_asker(caller, note), pool=pool, count=tokens.estimate, note=note)
 
 
 def decoder(catalogue: Catalogue) -> Callable[[str, tuple[int, ...]], str | None]:
@@ -70,7 +72,7 @@ def decoder(catalogue: Catalogue) -> Callable[[str, tuple[int, ...]], str | None
     return decode
 
 
-def _caller(upstream: Upstream) -> Caller:
+def _sender(upstream: Upstream) -> Send:
     async def send(request: HttpRequest, seconds: float) -> tuple[int, bytes]:
         response = await upstream.send(request, Timeouts(seconds, seconds, seconds), stream=False)
         return response.status, await response.read()
@@ -78,14 +80,13 @@ def _caller(upstream: Upstream) -> Caller:
     return send
 
 
-def _asker(upstream: Upstream, catalogue: Catalogue, note: Note) -> Ask:
+def _asker(caller: Caller, note: Note) -> Ask:
     async def ask(model: str, prompt: str) -> str:
-        bound = catalogue.find(model)[0]
-        request = CompletionRequest(model, (prompt,), max_tokens=_JUDGE_TOKENS, temperature=0)
+        request = CompletionRequest(model, (prompt,), max_tokens=_JUDGE_TOKENS, temperature=0, given=_JUDGED)
         own = Exchange(new_id("judge_"), "POST", "")
-        deltas = call.deltas(translate(request, bound.shape), bound, upstream, own, 1)
         try:
-            return "".join([delta.text async for delta in deltas])
+            async with aclosing(caller.begin(request, own).deltas()) as deltas:
+                return "".join([delta.text async for delta in deltas])
         finally:
             note("judge_usage", {names.MODEL: model, **_spent(own)})
 

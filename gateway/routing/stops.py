@@ -46,7 +46,7 @@ class _Choice:
 
 async def stopped(
     deltas: AsyncIterator[Delta], stops: tuple[str, ...], choices: int, close: Callable[[], Awaitable[None]] | None
-) -> AsyncIterator[Delta]:
+) -> AsyncGenerator[Delta, None]:
     """`deltas` with every choice ended before the first of `stops`.
 
     Args:

@@ -1,32 +1,29 @@
 """An answer has no more alternatives per token than were asked for, whatever the provider sent."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
+import orjson
 import pytest
 
-from gateway.providers.translation import Placed, Translation
-from gateway.routing.choices import shaped
-from gateway.types import Call, Delta, TokenLogprob
+from gateway.types import TokenLogprob
+from tests.routing.test_call import Provider, Response, asking, run
 
-TOKEN = TokenLogprob("a", -2.0, top=(("b", -1.5), ("a", -2.0), ("c", -0.5)))
-
-
-def given_out(wanted: int, best_of: int | None = None) -> tuple[tuple[str, float], ...]:
-    async def deltas() -> AsyncIterator[Delta]:
-        yield Delta(0, "a", (TOKEN,), "stop")
-
-    async def collect() -> list[Delta]:
-        call = Call((), "p", logprobs=wanted)
-        return [delta async for delta in shaped(deltas(), Translation((Placed(call, 0),), 1, 1, best_of=best_of))]
-
-    (delta,) = asyncio.run(collect())
-    assert delta.logprobs
-    return delta.logprobs[0].top
+TOP = (("b", -1.5), ("a", -2.0), ("c", -0.5))
 
 
-@pytest.mark.parametrize("best_of", [None, 1])
-def test_the_likeliest_alternatives_are_kept_and_no_more_than_asked_for(best_of: int | None):
-    assert given_out(0, best_of) == ()
-    assert given_out(2, best_of) == (("c", -0.5), ("b", -1.5))
-    assert given_out(3, best_of) == TOKEN.top
+def given_out(wanted: int, **asked: object) -> list[TokenLogprob]:
+    token = {"token": "a", "logprob": -2.0, "top_logprobs": [{"token": name, "logprob": at} for name, at in TOP]}
+    choice = {"message": {"content": "a"}, "finish_reason": "stop", "logprobs": {"content": [token]}}
+
+    def answer(body: dict[str, object]) -> Response:
+        count = body.get("n", 1)
+        assert isinstance(count, int)
+        return Response([orjson.dumps({"choices": [{**choice, "index": index} for index in range(count)]})])
+
+    found = run(Provider(answer), asking("p", logprobs=wanted, **asked))
+    return [token for delta in found for token in delta.logprobs or ()]
+
+
+@pytest.mark.parametrize("asked", [{}, {"best_of": 2}])
+def test_the_likeliest_alternatives_are_kept_and_no_more_than_asked_for(asked):
+    assert {token.top for token in given_out(0, **asked)} == {()}
+    assert {token.top for token in given_out(2, **asked)} == {(("c", -0.5), ("b", -1.5))}
+    assert {token.top for token in given_out(3, **asked)} == {TOP}

@@ -1,8 +1,9 @@
 """Calling providers: numbering, side by side, accounting, and giving everything back whatever happens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from random import Random
 
 import orjson
 import pytest
@@ -15,11 +16,12 @@ from gateway.errors import (
     UpstreamRejected,
 )
 from gateway.exchange import Exchange
-from gateway.providers.translation import Placed, Translation
 from gateway.routing import call
+from gateway.routing.board import Book
 from gateway.routing.deployments import Catalogue
+from gateway.routing.router import Router
 from gateway.routing.upstream import Timeouts
-from gateway.types import Call, Delta, HttpRequest, Message, Usage
+from gateway.types import CompletionRequest, Delta, HttpRequest, Usage
 
 
 class Response:
@@ -86,24 +88,36 @@ def said(body: dict[str, object]) -> str:
     return str(messages[0]["content"])
 
 
-FOUND = from_mapping({"model_list": [{"model_name": "m", "litellm_params": {"model": "openai/x", "api_key": "k"}}]})
-BOUND = Catalogue(FOUND.settings, FOUND.source).find("m")[0]
+ONE = [{"model_name": "m", "litellm_params": {"model": "openai/x", "api_key": "k"}}]
 
 
-def asking(*prompts: str, n: int = 1, stream: bool = False) -> Translation:
-    calls = [
-        Placed(Call((Message("user", prompt),), prompt, n=n, stream=stream), number * n)
-        for number, prompt in enumerate(prompts)
-    ]
-    return Translation(tuple(calls), len(prompts), n)
+async def at_once(seconds: float) -> None:
+    """Waits for nothing."""
+
+
+def calling(
+    provider: object, request: CompletionRequest, exchange: Exchange, parallel: int = 8, config: object = None
+) -> AsyncGenerator[Delta, None]:
+    """The deltas of a request: of deployments that are tried once each, unless the configuration says otherwise."""
+    found = from_mapping(config or {"model_list": ONE, "router_settings": {"num_retries": 0}})
+    catalogue = Catalogue(found.settings, found.source)
+    router = Router(catalogue, found.settings, Book(), rng=Random(1))  # noqa: S311 - the same each time
+    return call.Caller(router, provider, parallel, at_once).begin(request, exchange).deltas()  # type: ignore[arg-type]
+
+
+def asking(*prompts: str, n: int = 1, stream: bool = False, **fields: object) -> CompletionRequest:
+    return CompletionRequest("m", prompts, n=n, stream=stream, **fields)  # type: ignore[arg-type]
 
 
 def run(
-    provider: Provider, translation: Translation, exchange: Exchange | None = None, parallel: int = 8
+    provider: object,
+    request: CompletionRequest,
+    exchange: Exchange | None = None,
+    parallel: int = 8,
+    config: object = None,
 ) -> list[Delta]:
     async def gather() -> list[Delta]:
-        stream = call.deltas(translation, BOUND, provider, exchange or new(), parallel)
-        async with aclosing(stream):
+        async with aclosing(calling(provider, request, exchange or new(), parallel, config)) as stream:
             return [delta async for delta in stream]
 
     return asyncio.run(gather())
@@ -204,8 +218,7 @@ def test_whoever_stops_listening_closes_the_calls(prompts):
     provider = Provider(lambda _: Response([chunk("x")] * 1000))
 
     async def leave() -> None:
-        stream = call.deltas(asking(*prompts, stream=True), BOUND, provider, new(), 8)
-        async with aclosing(stream):
+        async with aclosing(calling(provider, asking(*prompts, stream=True), new())) as stream:
             async for _ in stream:
                 return
 

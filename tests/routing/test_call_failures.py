@@ -5,23 +5,16 @@ import asyncio
 import orjson
 import pytest
 
-from gateway.config.load import from_mapping
 from gateway.errors import GatewayError, UpstreamError, UpstreamInvalidResponse
-from gateway.exchange import Exchange
-from gateway.routing import call
-from gateway.routing.deployments import Catalogue
-from gateway.types import Delta
-from tests.routing.test_call import Provider, Response, asking, chunk
+from gateway.types import CompletionRequest, Delta
+from tests.routing.test_call import Provider, Response, calling, chunk, new
 
-FOUND = from_mapping(
-    {
-        "model_list": [
-            {"model_name": "chat", "litellm_params": {"model": "openai/x", "api_key": "k"}},
-            {"model_name": "lines", "litellm_params": {"model": "ollama/x", "api_base": "http://127.0.0.1:9"}},
-        ]
-    }
-)
-CATALOGUE = Catalogue(FOUND.settings, FOUND.source)
+CONFIG = {
+    "model_list": [
+        {"model_name": "chat", "litellm_params": {"model": "openai/x", "api_key": "k"}},
+        {"model_name": "lines", "litellm_params": {"model": "ollama/x", "api_base": "http://127.0.0.1:9"}},
+    ]
+}
 FAILS = b'data: {"error": {"message": "gone"}}\n\n'
 
 
@@ -30,8 +23,8 @@ def given(model: str, *chunks: bytes) -> tuple[list[Delta], GatewayError | None]
 
     async def gather() -> None:
         provider = Provider(lambda _: Response(list(chunks)))
-        bound = CATALOGUE.find(model)[0]
-        async for delta in call.deltas(asking("p", stream=True), bound, provider, Exchange("r", "POST", "/"), 8):
+        asked = CompletionRequest(model, ("p",), stream=True)
+        async for delta in calling(provider, asked, new(), config=CONFIG):
             found.append(delta)  # noqa: PERF401 - what came before the error is looked at
 
     try:

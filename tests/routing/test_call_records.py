@@ -11,29 +11,33 @@ import pytest
 from gateway.config.load import from_mapping
 from gateway.errors import GatewayError, UpstreamConnectionError, UpstreamTimeout
 from gateway.exchange import CallRecord, Exchange
-from gateway.providers.translation import Translation
-from gateway.routing import call
+from gateway.routing import settling
 from gateway.routing.deployments import Bound, Catalogue
 from gateway.routing.upstream import Timeouts, timed_out
-from gateway.types import Call, Cost, Delta, HttpRequest, Message, Usage
-from tests.routing.test_call import Provider, Response, asking, choice, chunk, new, said, whole
+from gateway.types import Call, CompletionRequest, Cost, Delta, HttpRequest, Message, Usage
+from tests.routing.test_call import Provider, Response, asking, calling, choice, chunk, new, said, whole
+from tests.routing.test_call import run as run_call
 
 COUNTED = {"prompt_tokens": 10, "completion_tokens": 5}
 DEAR = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.01}
 
 
-def bound(model: str = "openai/x", **params: object) -> Bound:
+Config = dict[str, object]
+
+
+def to(model: str = "openai/x", **params: object) -> Config:
+    """The configuration of one deployment, which is called once."""
     entry = {"model_name": "m", "litellm_params": {"model": model, "api_key": "k-12345678", **params}}
-    found = from_mapping({"model_list": [entry]})
+    return {"model_list": [entry], "router_settings": {"num_retries": 0}}
+
+
+def bound(model: str = "openai/x", **params: object) -> Bound:
+    found = from_mapping(to(model, **params))
     return Catalogue(found.settings, found.source).find("m")[0]
 
 
-def run(provider: object, asked: Translation, to: Bound, exchange: Exchange) -> list[Delta]:
-    async def gather() -> list[Delta]:
-        async with aclosing(call.deltas(asked, to, provider, exchange, 8)) as stream:  # type: ignore[arg-type]
-            return [delta async for delta in stream]
-
-    return asyncio.run(gather())
+def run(provider: object, asked: CompletionRequest, config: Config, exchange: Exchange) -> list[Delta]:
+    return run_call(provider, asked, exchange, config=config)
 
 
 def one(exchange: Exchange) -> CallRecord:
@@ -51,7 +55,7 @@ def test_a_call_is_kept_with_all_that_is_known_of_it(stream):
     answer = {"id": "c-1", "model": "x-2", "choices": [{**choice("ok"), "finish_reason": "length"}], "usage": COUNTED}
     exchange = new()
     provider = Provider(lambda _: Response(streamed if stream else [orjson.dumps(answer)]))
-    run(provider, asking("p", stream=stream), bound(**DEAR), exchange)
+    run(provider, asking("p", stream=stream), to(**DEAR), exchange)
     record = one(exchange)
     assert (record.provider, record.deployment, record.model) == ("openai", "m-1", "x")
     assert record.call.prompt == "p"
@@ -68,7 +72,7 @@ def test_a_call_is_kept_with_all_that_is_known_of_it(stream):
 
 def test_a_record_prints_without_what_was_asked():
     exchange = new()
-    run(Provider(lambda _: whole(choice("x"))), asking("canary-4111"), bound(), exchange)
+    run(Provider(lambda _: whole(choice("x"))), asking("canary-4111"), to(), exchange)
     assert "canary" not in repr(exchange.calls)
 
 
@@ -77,7 +81,7 @@ def test_each_call_of_a_request_has_its_own_cost_and_the_request_their_sum():
         return whole(choice("x"), choice("y", 1), usage={"prompt_tokens": len(said(body)), "completion_tokens": 1})
 
     exchange = new()
-    run(Provider(answer), asking("a", "bb", "ccc", n=2), bound(**DEAR), exchange)
+    run(Provider(answer), asking("a", "bb", "ccc", n=2), to(**DEAR), exchange)
     assert {record.first: record.cost.total for record in exchange.calls if record.cost} == {
         0: Decimal("0.011"),
         2: Decimal("0.012"),
@@ -90,10 +94,10 @@ def test_each_call_of_a_request_has_its_own_cost_and_the_request_their_sum():
 
 def test_a_further_call_for_the_same_choices_is_another_attempt():
     exchange = new()
-    for to in (bound(), bound("anthropic/y")):
+    for config in (to(), to("anthropic/y")):
         provider = Provider(lambda _: Response([b"{}"], 500))
         with pytest.raises(GatewayError):
-            run(provider, asking("p"), to, exchange)
+            run(provider, asking("p"), config, exchange)
     assert [(record.provider, record.attempt) for record in exchange.calls] == [("openai", 1), ("anthropic", 2)]
 
 
@@ -101,7 +105,7 @@ def test_a_further_call_for_the_same_choices_is_another_attempt():
 def test_a_refused_call_has_nothing_to_pay(status):
     exchange = new()
     with pytest.raises(GatewayError):
-        run(Provider(lambda _: Response([b"{}"], status)), asking("p"), bound(**DEAR), exchange)
+        run(Provider(lambda _: Response([b"{}"], status)), asking("p"), to(**DEAR), exchange)
     record = one(exchange)
     assert (record.status, record.usage, record.cost) == (status, None, None)
     assert record.error is not None
@@ -130,7 +134,7 @@ def timeout(which: str) -> UpstreamTimeout:
 def test_a_call_nobody_waited_for_any_longer_is_paid_for_what_was_asked(which):
     exchange = new()
     with pytest.raises(UpstreamTimeout):
-        run(Unreachable(timeout(which)), asking("p"), bound(**DEAR), exchange)
+        run(Unreachable(timeout(which)), asking("p"), to(**DEAR), exchange)
     record = one(exchange)
     assert record.usage is not None
     assert record.usage.estimated
@@ -142,7 +146,7 @@ def test_a_call_nobody_waited_for_any_longer_is_paid_for_what_was_asked(which):
 def test_a_call_that_found_no_answer_has_nothing_to_pay(error):
     exchange = new()
     with pytest.raises(GatewayError):
-        run(Unreachable(error), asking("p"), bound(**DEAR), exchange)
+        run(Unreachable(error), asking("p"), to(**DEAR), exchange)
     record = one(exchange)
     assert (record.status, record.cost, record.error) == (None, None, error)
 
@@ -152,7 +156,7 @@ def test_a_call_that_found_no_answer_has_nothing_to_pay(error):
 def test_an_answer_that_was_lost_on_its_way_is_paid_for_by_estimate(error, stream):
     exchange = new()
     with pytest.raises(GatewayError):
-        run(Provider(lambda _: Response([error])), asking("p", stream=stream), bound(**DEAR), exchange)
+        run(Provider(lambda _: Response([error])), asking("p", stream=stream), to(**DEAR), exchange)
     assert one(exchange).usage == Usage(3 + 4 + 1, 0, estimated=True)
     assert exchange.cost is not None
     assert exchange.cost.total == Decimal("0.008")
@@ -162,7 +166,7 @@ def test_a_call_whose_client_leaves_while_it_waits_is_paid_for_by_estimate():
     exchange = new()
 
     async def leave() -> None:
-        stream = call.deltas(asking("p"), bound(**DEAR), Unreachable(None), exchange, 8)  # type: ignore[arg-type]
+        stream = calling(Unreachable(None), asking("p"), exchange, config=to(**DEAR))
         waiting = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -182,7 +186,7 @@ def test_a_stream_that_is_no_longer_wanted_is_paid_for_what_it_gave():
 
     async def leave() -> None:
         provider = Provider(lambda _: Response([chunk("one two"), *[chunk(" three")] * 1000]))
-        stream = call.deltas(asking("p", stream=True), bound(**DEAR), provider, exchange, 8)
+        stream = calling(provider, asking("p", stream=True), exchange, config=to(**DEAR))
         async with aclosing(stream):
             async for _ in stream:
                 return
@@ -196,7 +200,7 @@ def test_a_stream_that_is_no_longer_wanted_is_paid_for_what_it_gave():
 
 def test_a_model_without_a_price_is_unpriced_and_its_tokens_are_counted():
     exchange = new()
-    run(Provider(lambda _: whole(choice("x"), usage=COUNTED)), asking("p"), bound("openai/unheard-of"), exchange)
+    run(Provider(lambda _: whole(choice("x"), usage=COUNTED)), asking("p"), to("openai/unheard-of"), exchange)
     assert exchange.usage == Usage(10, 5)
     assert exchange.cost == Cost(None, "unpriced")
 
@@ -204,7 +208,7 @@ def test_a_model_without_a_price_is_unpriced_and_its_tokens_are_counted():
 def test_what_the_provider_says_it_costs_is_what_it_costs():
     exchange = new()
     provider = Provider(lambda _: whole(choice("x"), usage={**COUNTED, "cost": 0.25}))
-    run(provider, asking("p", "q"), bound("openrouter/x", **DEAR), exchange)
+    run(provider, asking("p", "q"), to("openrouter/x", **DEAR), exchange)
     assert exchange.cost == Cost(Decimal("0.5"), "provider")
 
 
@@ -215,23 +219,23 @@ def two(**fields: object) -> Call:
 
 def test_an_estimated_chat_is_counted_as_openai_counts_it():
     # the example of OpenAI's chat reference, whose answer says prompt_tokens 19 and completion_tokens 9 or 10
-    told = call.estimate(two(), "Hello! How can I assist you today?", bound("openai/gpt-4o"))
+    told = settling.estimate(two(), "Hello! How can I assist you today?", bound("openai/gpt-4o"))
     assert (told.input_tokens, told.output_tokens, told.estimated) == (19, 9, True)
 
 
 def test_an_estimated_text_call_is_its_prompt_and_its_suffix_and_nothing_around_them():
     native = bound("text-completion-openai/gpt-3.5-turbo-instruct")
     asked = Call((Message("user", "four words are here"),), "four words are here")
-    assert call.estimate(asked, "", native).input_tokens == 4
-    assert call.estimate(replace(asked, suffix="two more"), "", native).input_tokens == 6
-    assert call.estimate(replace(asked, prompt=(1, 2, 3)), "", native).input_tokens == 3
+    assert settling.estimate(asked, "", native).input_tokens == 4
+    assert settling.estimate(replace(asked, suffix="two more"), "", native).input_tokens == 6
+    assert settling.estimate(replace(asked, prompt=(1, 2, 3)), "", native).input_tokens == 3
 
 
 def test_an_estimate_is_made_with_the_vocabulary_the_operator_names():
     text = "お誕生日おめでとう"
     plain, named = bound("openai/mine"), bound("openai/mine", tokenizer="o200k_base")
-    assert call.estimate(two(), text, plain).output_tokens == 9
-    assert call.estimate(two(), text, named).output_tokens == 8
+    assert settling.estimate(two(), text, plain).output_tokens == 9
+    assert settling.estimate(two(), text, named).output_tokens == 8
 
 
 def test_a_refusal_that_nobody_waited_to_read_has_nothing_to_pay():
@@ -246,7 +250,7 @@ def test_a_refusal_that_nobody_waited_to_read_has_nothing_to_pay():
 
     async def leave() -> None:
         provider = Provider(lambda _: Endless([], 429))
-        stream = call.deltas(asking("p"), bound(**DEAR), provider, exchange, 8)
+        stream = calling(provider, asking("p"), exchange, config=to(**DEAR))
         waiting = asyncio.create_task(anext(stream))
         await reading.wait()
         waiting.cancel()
