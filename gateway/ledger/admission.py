@@ -1,0 +1,41 @@
+"""What a step needs to admit requests under one configuration, and what a finished request is settled to."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.exchange import Exchange
+from gateway.ledger.allowances import Amount, Rule
+from gateway.ledger.counting import Counting
+from gateway.ledger.entry import MOST_TOKENS, picodollars
+from gateway.ledger.rules import Bounds
+from gateway.types import CompletionRequest
+
+Estimate = Callable[[CompletionRequest], Awaitable[Amount]]
+"""What a request may use at most; see `gateway.routing.estimating`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The rules of one configuration, and the counters, which outlive it. `go_on` says that requests are served while
+    the counters cannot be reached."""
+
+    bounds: Bounds
+    estimate: Estimate
+    counting: Counting
+    go_on: bool = False
+
+
+def weighs(rules: tuple[Rule, ...]) -> bool:
+    """Whether it matters under these rules how much a request uses."""
+    return any(rule.unit != "requests" for rule in rules)
+
+
+def used(exchange: Exchange) -> Amount:
+    """What a finished request used: the tokens and the cost of all its calls together, those that failed, were cut or
+    were made in vain too. What nobody knows the price of costs nothing; without a call nothing was used."""
+    if not exchange.calls:
+        return Amount()
+    usage, cost = exchange.usage, exchange.cost
+    tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
+    spent = picodollars(cost.total) if cost is not None else None
+    return Amount(min(max(tokens, 0), MOST_TOKENS), max(spent or 0, 0))
