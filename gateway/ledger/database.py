@@ -7,6 +7,7 @@ the ledger's own thread, once there is something to do, and not at start-up.
 import logging
 import sqlite3
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any
 
@@ -27,6 +28,9 @@ READS = {"ledger_reads": True}
 
 _LOCK = 7_205_759_403_792_793
 """A number of our own for PostgreSQL's advisory lock around migrations."""
+
+_UPGRADING = Lock()
+"""Held in this process while a schema is changed: Alembic keeps what it works on in module globals."""
 
 _AGAIN = 0.02
 """Seconds between two tries to change the mode of a file that another program is opening."""
@@ -140,7 +144,7 @@ def prepare(engine: Engine) -> None:
     with engine.connect().execution_options(**READS) as connection:
         if _version(connection) == REVISIONS[-1]:
             return
-    with engine.begin() as connection:
+    with _UPGRADING, engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         found = _version(connection)
@@ -150,6 +154,16 @@ def prepare(engine: Engine) -> None:
             )
         if found != REVISIONS[-1]:
             upgrade(connection)
+
+
+def is_there(engine: Engine) -> bool:
+    """Whether a ledger has ever been in this database.
+
+    Raises:
+        SQLAlchemyError: the database cannot be used.
+    """
+    with engine.connect().execution_options(**READS) as connection:
+        return _version(connection) is not None
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:

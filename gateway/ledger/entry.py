@@ -28,7 +28,7 @@ provider, and sums must stay sums."""
 LONGEST_NAME = 512
 """Characters of a name that stands in an index, which PostgreSQL bounds at some 2,700 bytes."""
 
-_NAMES = ("request_id", "key_alias", "end_user", "model", "provider")
+_NAMES = ("request_id", "key_alias", "key_id", "end_user", "model", "provider")
 _DIGEST = 64
 _MOST = MOST_USD * 1_000_000_000_000
 _LARGEST = (1 << 63) - 1
@@ -39,8 +39,8 @@ _FLAG, _SECONDS, _MAYBE_SECONDS = (bool,), (float, int), (float, int, type(None)
 _KINDS: dict[str, tuple[type, ...]] = {
     "at": _COUNT, "request_id": _TEXT, "trace_id": _TEXT, "span_id": _TEXT, "method": _TEXT, "path": _TEXT,
     "route": _TEXT, "status": _COUNT, "outcome": _TEXT, "error_type": _MAYBE, "duration": _SECONDS,
-    "overhead": _SECONDS, "time_to_first_chunk": _MAYBE_SECONDS, "key_alias": _MAYBE, "end_user": _MAYBE,
-    "session": _MAYBE, "model": _MAYBE, "stream": _FLAG, "provider": _MAYBE, "deployment": _MAYBE,
+    "overhead": _SECONDS, "time_to_first_chunk": _MAYBE_SECONDS, "key_alias": _MAYBE, "key_id": _MAYBE,
+    "end_user": _MAYBE, "session": _MAYBE, "model": _MAYBE, "stream": _FLAG, "provider": _MAYBE, "deployment": _MAYBE,
     "served_model": _MAYBE, "response_model": _MAYBE, "attempts": _COUNT, "input_tokens": _MAYBE_COUNT,
     "output_tokens": _COUNT, "cached_tokens": _COUNT, "cache_write_tokens": _COUNT, "reasoning_tokens": _COUNT,
     "estimated": _FLAG, "cost": _MAYBE_COUNT, "input_cost": _MAYBE_COUNT, "output_cost": _MAYBE_COUNT,
@@ -103,6 +103,7 @@ def _values(record: UsageRecord) -> dict[str, Any]:
         "overhead": record.overhead,
         "time_to_first_chunk": record.time_to_first_chunk,
         "key_alias": record.key_alias,
+        "key_id": record.key_id,
         "end_user": record.end_user,
         "session": record.session,
         "model": record.model,

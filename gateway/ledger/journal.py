@@ -46,7 +46,7 @@ class Segment:
 
 
 class Journal:
-    """One worker's part of a journal's folder. One thread appends; another rotates, reads and deletes.
+    """One worker's part of a journal's folder. Some threads append; another rotates, reads and deletes.
 
     Args:
         folder: made if it is not there, for this user alone (0700).
@@ -60,7 +60,7 @@ class Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._held: deque[bytes] = deque()
-        self._torn = False
+        self._torn = self._closed = False
         self.lost = 0
         self.active = self._open()
         self.sealed: list[Segment] = []
@@ -79,8 +79,11 @@ class Journal:
 
         Raises:
             OSError: the disk does not take it; it is held in memory, and lost when too many are held already.
+            RuntimeError: the journal is closed; nothing is written.
         """
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the journal is closed")
             if self._held:
                 self._hold(line)
                 self._write_held()
@@ -222,9 +225,17 @@ class Journal:
 
     def close(self) -> None:
         """Let go of every segment, as the end of the process does; an empty one is deleted."""
+        with self._lock:
+            self._closed = True
+            for segment in self.own():
+                if not segment.size:
+                    segment.path.unlink(missing_ok=True)
+                os.close(segment.descriptor)
+
+    def abandon(self) -> None:
+        """Let go of every segment in a process that was forked from the one that writes them: that one keeps them."""
+        self._closed = True
         for segment in self.own():
-            if not segment.size:
-                segment.path.unlink(missing_ok=True)
             os.close(segment.descriptor)
 
 

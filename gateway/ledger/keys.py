@@ -31,7 +31,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._file = _file(url)
+        self._file = sqlite_file(url)
         self._tables: Tables | None = None
         self._lock = Lock()
 
@@ -78,7 +78,7 @@ class Database:
             return self._tables
 
 
-def _file(url: str) -> Path | None:
+def sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL, None for every other database."""
     name = url.removeprefix(_SQLITE).partition("?")[0]
     return Path(name) if url.startswith(_SQLITE) and name and not name.startswith((":memory:", "file:")) else None

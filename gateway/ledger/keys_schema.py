@@ -1,4 +1,7 @@
-"""The tables of virtual keys and end users, for SQLite and PostgreSQL alike. Lists and objects are JSON texts."""
+"""The tables of virtual keys and end users, for SQLite and PostgreSQL alike. Lists and objects are JSON texts.
+
+`migrations/` makes them, as it makes the ledger's.
+"""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
 

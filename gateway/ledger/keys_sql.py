@@ -5,7 +5,7 @@ something to read or to write.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from secrets import token_hex
 from time import time
@@ -16,12 +16,9 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import IntegrityError
 
 from gateway.ledger import database
-from gateway.ledger.keys_schema import end_users, keys, keys_metadata, revisions
+from gateway.ledger.keys_schema import end_users, keys, revisions
 from gateway.principal import AliasTaken, Budget, Changes, EndUserRecord, KeyRecord, Limits
 from gateway.wire import json
-
-_LOCK = 7_205_759_403_792_794
-"""A number of our own for PostgreSQL's advisory lock around the making of the tables."""
 
 Row = sa.RowMapping
 
@@ -141,14 +138,7 @@ class Tables:
     def _prepare(self) -> None:
         if self._is_there():
             return
-        with self.engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            keys_metadata.create_all(connection)
-            known = set(connection.execute(sa.select(revisions.c.name)).scalars())
-            for table in (keys, end_users):
-                if table.name not in known:
-                    connection.execute(sa.insert(revisions).values(name=table.name, value=0))
+        database.prepare(self.engine)
         self._there = True
 
 
@@ -216,9 +206,10 @@ def _budget(text: str | None) -> Budget | None:
 
 
 def _limits_text(limits: Limits | None) -> str | None:
+    """Those that are set: a worker of an older version, which knows fewer, reads on where it knows all of them."""
     if limits is None:
         return None
-    return _text({"rpm": limits.rpm, "tpm": limits.tpm, "max_parallel": limits.max_parallel})
+    return _text({name: most for name, most in asdict(limits).items() if most is not None})
 
 
 def _limits(text: str | None) -> Limits | None:

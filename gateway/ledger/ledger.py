@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import ConfigError, Unavailable
 from gateway.ledger import entry
+from gateway.ledger.allowances import Amount, Rule
 from gateway.ledger.journal import REFUSED, Journal
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
@@ -26,6 +27,15 @@ T = TypeVar("T")
 
 RETRY_AFTER = "5"
 """Seconds after which a request that could not be recorded may be tried again."""
+
+
+def not_recorded() -> Unavailable:
+    """The refusal of a request that could not be recorded."""
+    return Unavailable(
+        "Usage cannot be recorded at the moment; try again later.",
+        code="ledger_full",
+        headers={"retry-after": RETRY_AFTER},
+    )
 
 
 class Ledger:
@@ -70,17 +80,16 @@ class Ledger:
         """
         if self.options.when_full == "refuse" and (self._held() or self._full()):
             self._shout("requests are refused")
-            raise Unavailable(
-                "Usage cannot be recorded at the moment; try again later.",
-                code="ledger_full",
-                headers={"retry-after": RETRY_AFTER},
-            )
+            raise not_recorded()
 
     def append(self, record: UsageRecord) -> None:
         """Write one record to the journal: call it before the last byte of the answer leaves.
 
         It never fails a request: a record that the disk does not take is held in memory until it does. Where the
         journal is at its bound and requests go on, the record is lost; it is counted, and the log says so.
+
+        Raises:
+            RuntimeError: the ledger is not started, or is closed.
         """
         journal, writer = self._opened()
         if self.options.when_full == "go_on" and self._full():
@@ -111,16 +120,26 @@ class Ledger:
 
     async def close(self, seconds: float) -> None:
         """Ship what is left, for at most so many seconds; the rest stays in the journal for the next start."""
+        await asyncio.to_thread(self.end, seconds)
+
+    def end(self, seconds: float) -> None:
+        """`close`, waiting: for a process that ends."""
         journal, writer = self._journal, self._writer
         if journal is None or writer is None:
             return
-        ended = await asyncio.to_thread(writer.stop, seconds)
+        ended = writer.stop(seconds)
         self._journal = self._writer = None
         left = journal.waiting()
         if left or journal.held:
             self._log.warning("ledger_left_for_next_start", bytes=left, records_lost=journal.held)
         if ended:
             journal.close()
+
+    def abandon(self) -> None:
+        """Have nothing more to do with it, in a process that was forked from the one it belongs to."""
+        if self._journal is not None:
+            self._journal.abandon()
+        self._journal = self._writer = None
 
     async def flush(self) -> None:
         """Wait until everything appended so far is in the database.
@@ -147,7 +166,11 @@ class Ledger:
         return await self._ask(ask)
 
     async def records(
-        self, request_id: str | None = None, user: str | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        request_id: str | None = None,
+        users: Sequence[str] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> "Page":
         """See `gateway.ledger.queries.records`.
 
@@ -159,7 +182,7 @@ class Ledger:
         def ask(shipper: "Shipper") -> "Page":
             from gateway.ledger import queries
 
-            return queries.records(shipper.store.engine, request_id, user, limit, cursor)
+            return queries.records(shipper.store.engine, request_id, users, limit, cursor)
 
         return await self._ask(ask)
 
@@ -174,6 +197,20 @@ class Ledger:
             from gateway.ledger import queries
 
             return queries.end_users(shipper.store.engine, limit, after)
+
+        return await self._ask(ask)
+
+    async def spent(self, rule: Rule, since: float) -> Amount:
+        """What was used under a budget since a time, by what was appended so far; see `gateway.ledger.spent.spent`.
+
+        Raises:
+            Unavailable: the database cannot be used.
+        """
+
+        def ask(shipper: "Shipper") -> Amount:
+            from gateway.ledger.spent import spent
+
+            return spent(shipper.store.engine, rule, since)
 
         return await self._ask(ask)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from gateway.config.model import Settings
+
 WhenFull = Literal["refuse", "go_on"]
 """What happens when the journal is at its bound: requests are refused (503), or served and not recorded."""
 
@@ -34,3 +36,21 @@ def default_folder(database_url: str) -> Path:
     `gateway-ledger` in the working directory."""
     file = database_url.removeprefix(f"{_SQLITE}/").partition("?")[0] if database_url.startswith(_SQLITE) else ""
     return Path("gateway-ledger") if file in ("", _SQLITE, ":memory:") else Path(f"{file}-ledger")
+
+
+def options(settings: Settings) -> Options:
+    """The options of a configuration."""
+    chosen, url = settings.ledger, settings.general.database_url
+    return Options(
+        url,
+        Path(chosen.folder) if chosen.folder else default_folder(url),
+        chosen.max_bytes,
+        chosen.when_full,
+        chosen.retention_days,
+        chosen.rollup_days,
+    )
+
+
+def named(settings: Settings) -> bool:
+    """Whether a configuration says where usage is to be kept, rather than leaving it to defaults."""
+    return bool(settings.ledger.model_fields_set) or "database_url" in settings.general.model_fields_set

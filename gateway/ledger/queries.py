@@ -75,6 +75,31 @@ def usage(engine: Engine, by: tally.By, since: date | None = None, until: date |
     return Report(by, tuple(lines), _total(_read(row) for row in rows if row["dimension"] == tally.ALL))
 
 
+def trends(
+    engine: Engine, by: tally.By, names: Sequence[str], since: date | None = None, until: date | None = None
+) -> dict[str, dict[date, Sums]]:
+    """What some names of one dimension used, day by day; days without any are left out.
+
+    Args:
+        by: any dimension but `day`.
+        names: at most some hundreds.
+
+    Raises:
+        SQLAlchemyError: the database cannot be read.
+    """
+    wanted = [daily.c.dimension == by, daily.c.name.in_(names)]
+    if since is not None:
+        wanted.append(daily.c.day >= since)
+    if until is not None:
+        wanted.append(daily.c.day <= until)
+    query = sa.select(daily.c.name, daily.c.day, *_sums()).where(*wanted).group_by(daily.c.name, daily.c.day)
+    found: dict[str, dict[date, Sums]] = {name: {} for name in names}
+    with engine.connect().execution_options(**READS) as connection:
+        for row in connection.execute(query).mappings():
+            found[row["name"]][row["day"]] = _read(row)
+    return found
+
+
 def end_users(engine: Engine, limit: int = MOST_RECORDS, after: str = "") -> Sequence[EndUser]:
     """End users in the order of their names, from the one behind `after` on, with what they used as long as sums are
     kept."""
@@ -89,14 +114,14 @@ def end_users(engine: Engine, limit: int = MOST_RECORDS, after: str = "") -> Seq
 def records(
     engine: Engine,
     request_id: str | None = None,
-    user: str | None = None,
+    users: Sequence[str] | None = None,
     limit: int = 100,
     cursor: str | None = None,
 ) -> Page:
     """Single records, the newest first.
 
     Args:
-        request_id, user: only those of this request, of this end user.
+        request_id, users: only those of this request, of these end users: one may have several pseudonyms.
         limit: at most so many, up to `MOST_RECORDS`.
         cursor: that of the page before.
 
@@ -110,8 +135,8 @@ def records(
     wanted: list[sa.ColumnElement[bool]] = []
     if request_id is not None:
         wanted.append(table.request_id == entry.name(request_id))
-    if user is not None:
-        wanted.append(table.end_user == entry.name(user))
+    if users is not None:
+        wanted.append(table.end_user.in_([entry.name(user) for user in users]))
     if cursor is not None:
         wanted.append(sa.tuple_(table.at, table.id) < _place(cursor))
     query = sa.select(records_table).where(*wanted).order_by(table.at.desc(), table.id.desc()).limit(limit + 1)

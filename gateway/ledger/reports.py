@@ -13,7 +13,7 @@ from gateway.usage import UsageRecord
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a text begins that a spreadsheet would take for a formula (OWASP, CSV injection)."""
 
-_LEFT_OUT = ("inputs", "outputs")
+_LEFT_OUT = ("inputs", "outputs", "resumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,9 @@ def usage_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def end_user_json(user: EndUser) -> dict[str, Any]:
-    """One end user with what they used."""
-    seen = {"first_day": user.first.isoformat(), "last_day": user.last.isoformat()}
-    return {"end_user": user.name, **seen, **sums_json(user.sums)}
+def spend_json(user: EndUser) -> dict[str, Any]:
+    """What one end user used, and between which days."""
+    return {**sums_json(user.sums), "first_day": user.first.isoformat(), "last_day": user.last.isoformat()}
 
 
 def record_json(record: UsageRecord) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The ledger's tables, for SQLite and PostgreSQL alike. `migrations/` makes them; a test holds the two together."""
+"""The ledger's tables, for SQLite and PostgreSQL alike. `migrations/` makes them, and those of `keys_schema`; a test
+holds them together."""
 
 from sqlalchemy import (
     BigInteger,
@@ -20,7 +21,7 @@ from gateway.ledger.tally import SUMS
 VERSION_TABLE = "gateway_ledger_version"
 """Where the schema's version is noted: a name of our own, since an operator's database may be shared."""
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The versions this program knows, the oldest first."""
 
 metadata = MetaData()
@@ -48,7 +49,7 @@ usage = Table(
     Column("duration", Float, nullable=False),
     Column("overhead", Float, nullable=False),
     Column("time_to_first_chunk", Float),
-    *_texts("key_alias", "end_user", "session", "model", nullable=True),
+    *_texts("key_alias", "key_id", "end_user", "session", "model", nullable=True),
     Column("stream", Boolean, nullable=False),
     *_texts("provider", "deployment", "served_model", "response_model", nullable=True),
     *_counts("attempts"),

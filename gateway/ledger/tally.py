@@ -27,6 +27,9 @@ SUMS = (
 """The columns that are added up. `cost` is that of the requests whose cost is known, `unpriced` counts the others that
 used tokens."""
 
+KEY_ID = "key_id"
+"""The dimension of virtual keys by their ids, for budgets. People ask by alias, which several may have had in turn."""
+
 _COLUMNS = {"user": "end_user", "model": "model", "provider": "provider", "key": "key_alias"}
 _NANOSECONDS = 86_400 * 10**9
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -67,6 +70,8 @@ def _keys(row: Mapping[str, Any], when: date) -> list[Key]:
         if dimension == "model" and row["error_type"] == "model_not_found":
             name = NOBODY
         keys.append((dimension, name, when))
+    if row[KEY_ID]:
+        keys.append((KEY_ID, row[KEY_ID], when))
     tags = row["tags"]
     keys.extend(("tag", tag, when) for tag in ({entry.name(tag) for tag in json.loads(tags)} or {NOBODY}))
     return keys

@@ -21,9 +21,11 @@ HERE = Path(__file__).parent
 sys.path[0] = str(HERE.parent.parent)
 
 from gateway.ledger import entry, queries, tally  # noqa: E402
+from gateway.ledger.allowances import Rule, Scope  # noqa: E402
 from gateway.ledger.journal import Journal  # noqa: E402
 from gateway.ledger.ledger import Ledger  # noqa: E402
 from gateway.ledger.options import Options  # noqa: E402
+from gateway.ledger.spent import spent  # noqa: E402
 from gateway.ledger.store import Batch, Store  # noqa: E402
 from gateway.telemetry import logs  # noqa: E402
 from gateway.usage import UsageRecord  # noqa: E402
@@ -134,10 +136,18 @@ def asking(store: Store) -> dict[str, float]:
         "usage by user, 7 days": lambda: queries.usage(engine, "user", since=today - timedelta(days=6)),
         "end users, first 1,000": lambda: queries.end_users(engine),
         "newest 100 records": lambda: queries.records(engine),
-        "newest 100 of a user": lambda: queries.records(engine, user="user-7"),
+        "newest 100 of a user": lambda: queries.records(engine, users=["user-7"]),
+        "days of 40 users, a year": lambda: queries.trends(engine, "user", [f"user-{n}" for n in range(40)]),
+        "spent by a user, a month": lambda: spent(engine, _rule("end_user", "user-7"), (NOON - 30 * DAY) / 10**9),
+        "spent by a tag, a day": lambda: spent(engine, _rule("tag", "tag-1"), (NOON - DAY) / 10**9),
+        "spent by all, a month": lambda: spent(engine, _rule("all", ""), (NOON - 30 * DAY) / 10**9),
         "one request": lambda: queries.records(engine, request_id="req_4711"),
     }
     return {name: _each(question, 1) / 1000 for name, question in questions.items()}
+
+
+def _rule(scope: Scope, name: str) -> Rule:
+    return Rule(scope, name, "budget", "picodollars", 10**12, "1mo")
 
 
 def main() -> None:

@@ -37,8 +37,11 @@ def test_a_key_is_created_listed_changed_and_revoked(config: Path) -> None:
     shown = run(config, "keys", "list")["data"]
     assert [row["alias"] for row in shown] == ["team-a"]
     assert "key" not in shown[0]
-    changed = run(config, "keys", "update", "team-a", "--rpm", "9", "--clear", "budget", "--clear", "expires_at")
-    assert (changed["limits"]["rpm"], changed["budget"], changed["expires_at"]) == (9, None, None)
+    changed = run(
+        config, "keys", "update", "team-a", "--rpm", "9", "--tpd", "70", "--clear", "budget", "--clear", "expires_at"
+    )
+    assert (changed["limits"]["rpm"], changed["limits"]["tpd"]) == (9, 70)
+    assert (changed["budget"], changed["expires_at"]) == (None, None)
     assert changed["models"] == ["gpt-*", "demo"]
     assert run(config, "keys", "revoke", made["id"])["revoked_at"]
     assert run(config, "keys", "list") == {"data": []}

@@ -13,7 +13,7 @@ from gateway.app import Gateway
 from gateway.config.load import from_mapping
 from gateway.endpoints.openapi import description
 from gateway.errors import ClientDisconnected, ConfigError, error_classes
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Rate
 from gateway.guards.verdict import Verdict
 from gateway.middleware import headers
 from gateway.telemetry import logs
@@ -106,7 +106,9 @@ def test_every_status_an_error_has_is_among_a_completions_responses(said: dict[s
 def test_every_header_of_an_answer_is_in_it_and_no_other(said: dict[str, Any]) -> None:
     exchange = Exchange("req_1", "POST", "/v1/completions")
     exchange.deployment, exchange.provider, exchange.served_model, exchange.dropped = "d", "p", "m", ("top_k",)
+    exchange.reused = "miss"
     exchange.judges.append(lambda: [Verdict("pii", 1, "input", "mask", True)])
+    exchange.rates = (Rate("requests", 10, 9, 6.0), Rate("tokens", 100, 50, 60.0))
     sent = {name.decode() for name, _ in headers.own(exchange)}
     described = part(said, "responses", "Completion")["headers"]
     assert described.keys() == sent | {"cache-control", "x-accel-buffering"}
@@ -121,7 +123,7 @@ def test_every_request_header_that_is_read_is_in_it_and_no_other(said: dict[str,
 
 def headers_read() -> Iterator[str]:
     """The names in `headers.first(scope, b"…", …)`, wherever it is called."""
-    for file in (PACKAGE / "middleware").glob("*.py"):
+    for file in (*(PACKAGE / "middleware").glob("*.py"), PACKAGE / "endpoints" / "completions.py"):
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "headers.first":
                 yield from (ast.literal_eval(name).decode() for name in node.args[1:])

@@ -32,7 +32,7 @@ def _without_nul(value):
 
 
 def test_everything_but_texts_is_kept():
-    assert set(entry.COLUMNS) == {field.name for field in fields(UsageRecord)} - {"inputs", "outputs"}
+    assert set(entry.COLUMNS) == {field.name for field in fields(UsageRecord)} - {"inputs", "outputs", "resumed"}
     line = entry.line(replace(ONE, inputs="a guarded prompt", outputs="a guarded answer"))
     assert b"guarded" not in line
 

@@ -31,7 +31,7 @@ FULL = KeyRecord(
     tags=("a", "ä'; DROP TABLE virtual_keys; --"),
     end_user='bob"; --',
     budget=Budget(Decimal("0.1"), 10, "1mo"),
-    limits=Limits(1, 2, 3),
+    limits=Limits(1, 2, 3, rph=4, rpd=5, tph=6, tpd=7),
     metadata={"x": 1, "y": None, "z": "'"},
     expires_at=4_000_000_000,
 )

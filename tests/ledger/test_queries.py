@@ -95,15 +95,15 @@ def test_csv_is_exact_and_harmless_in_a_spreadsheet(store):
 def test_end_users_with_what_they_used(filled):
     alice, bob = queries.end_users(filled)
     assert (alice.name, alice.first, alice.last, alice.sums.requests) == ("alice", TODAY, TODAY, 2)
-    assert reports.end_user_json(bob)["cost_usd"] == 2.0
+    assert reports.spend_json(bob)["cost_usd"] == 2.0
     assert [user.name for user in queries.end_users(filled, limit=1)] == ["alice"]
     assert [user.name for user in queries.end_users(filled, after="alice")] == ["bob"]
 
 
 def test_records_of_one_request_and_of_one_user(filled):
     assert [one.request_id for one in queries.records(filled, request_id="req_3").records] == ["req_3"]
-    assert [one.request_id for one in queries.records(filled, user="alice").records] == ["req_2", "req_1"]
-    assert queries.records(filled, request_id="req_3", user="alice").records == ()
+    assert [one.request_id for one in queries.records(filled, users=["alice"]).records] == ["req_2", "req_1"]
+    assert queries.records(filled, request_id="req_3", users=["alice"]).records == ()
 
 
 def test_a_record_reads_as_plain_json(filled):

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.ledger import database, entry, queries, schema
+from gateway.ledger import database, entry, keys_schema, queries, schema
 from gateway.ledger.store import Batch, Store
 from tests.ledger.kit import never, put, stored
 from tests.ledger.records import DAY, NOON, any_record, made
@@ -196,7 +196,7 @@ def test_a_segment_that_is_gone_is_remembered_no_longer(store):
 def test_the_migrations_make_what_the_tables_say(store):
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
-        assert compare_metadata(context, schema.metadata) == []
+        assert compare_metadata(context, [schema.metadata, keys_schema.keys_metadata]) == []
         assert context.get_current_revision() == schema.REVISIONS[-1]
 
 
@@ -241,7 +241,7 @@ def test_many_may_prepare_a_database_at_once(database_url):
 def test_a_newer_schema_is_left_alone(store):
     with store.engine.begin() as connection:
         connection.execute(sa.text("UPDATE gateway_ledger_version SET version_num = '9999'"))
-    with pytest.raises(database.SchemaMismatch, match=r"schema 9999, and this version knows 0001: upgrade the gateway"):
+    with pytest.raises(database.SchemaMismatch, match=r"schema 9999, and this version knows 0002: upgrade the gateway"):
         store.prepare()
 
 

@@ -26,14 +26,14 @@ def test_sums_do_not_depend_on_how_rows_are_cut_into_batches(records, cut):
 
 
 @given(st.lists(any_record, max_size=20))
-def test_every_dimension_but_tags_adds_up_to_all(records):
+def test_every_dimension_but_tags_and_ids_adds_up_to_all(records):
     found = tally.tallies(rows(*records))
     sums = {}
     for (dimension, _, day), amounts in found.items():
         before = sums.get((dimension, day), [0] * len(amounts))
         sums[dimension, day] = [a + b for a, b in zip(before, amounts, strict=True)]
     for (dimension, day), amounts in sums.items():
-        if dimension != "tag":
+        if dimension not in ("tag", tally.KEY_ID):
             assert amounts == sums[tally.ALL, day]
 
 
@@ -62,3 +62,12 @@ def test_what_cost_nothing_is_not_unpriced_unless_it_used_tokens():
     unpriced = made(2, cost=None)
     amounts = dict(zip(tally.SUMS, tally.tallies(rows(blocked, unpriced))[tally.ALL, "", tally.day(NOON)], strict=True))
     assert (amounts["requests"], amounts["blocked"], amounts["unpriced"]) == (2, 1, 1)
+
+
+def test_keys_are_counted_by_alias_and_by_id():
+    found = tally.tallies(rows(made(1, key_id="key_1"), made(2, key_id="key_2"), made(3, key_id=None)))
+    assert [(key[:2], amounts[0]) for key, amounts in found.items() if key[0].startswith("key")] == [
+        (("key", "team"), 3),
+        (("key_id", "key_1"), 1),
+        (("key_id", "key_2"), 1),
+    ]
