@@ -17,7 +17,7 @@ from gateway.guards.base import Context, Text
 from gateway.guards.choice import Choice
 from gateway.guards.logprobs import Tokens
 from gateway.guards.pacing import paced
-from gateway.guards.policy import Draw, Policy, Run, begin, by_chance
+from gateway.guards.policy import Draw, Policy, Run, begin, by_chance, unable
 from gateway.guards.track import Plan, Track, plan
 from gateway.guards.vault import Vault
 from gateway.guards.verdict import Verdict
@@ -81,9 +81,12 @@ class AnswerGuard:
         return self._blocked.verdict("output") if self._blocked is not None else None
 
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One of each policy that matched. Before the answer is over, of what has come so far."""
+        """One of each policy that matched, as far as the answer has come. Of an answer of which nothing came only those
+        that could not have judged it."""
         if self._verdicts:
             return self._verdicts
+        if not self._choices and not self._said:
+            return unable(self._runs)
         for run in self._runs:
             if run.policy.asked and run.live and id(run) not in self._plan.judged:
                 run.fail("skipped")

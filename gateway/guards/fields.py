@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from gateway.guards.asking import Question, ask_all
 from gateway.guards.base import Context, Text
 from gateway.guards.logprobs import Tokens
-from gateway.guards.policy import Draw, Policy, Run, begin, by_chance
+from gateway.guards.policy import Draw, Policy, Run, begin, by_chance, unable
 from gateway.guards.track import Plan, Track, plan
 from gateway.guards.vault import Restorer, Vault
 from gateway.guards.verdict import Verdict
@@ -196,6 +196,9 @@ class Fields:
         self._plan: Plan = plan(self._runs, context, max_held)
         self._vault = vault if vault is not None else Vault()
         self._tracks: list[Track] = []
+        self._seen = False
+        self.coming = False
+        """Whether a stream is under way, whose texts are still to come; set by whoever reads it."""
 
     @property
     def idle(self) -> bool:
@@ -213,7 +216,10 @@ class Fields:
         return bool(self._plan.held_for or self._plan.by_clause)
 
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One of each policy that matched. Before the answer is over, of what has come so far."""
+        """One of each policy that matched, as far as the answer has come. Of an answer of which nothing came only those
+        that could not have judged it."""
+        if not (self._seen or self.coming):
+            return unable(self._runs)
         for run in self._runs:
             if run.policy.asked and run.live and id(run) not in self._plan.judged:
                 run.fail("skipped")
@@ -222,11 +228,13 @@ class Fields:
 
     def unread(self) -> None:
         """Note that something of the answer was not judged, for nobody can read it."""
+        self._seen = True
         for run in self._runs:
             run.fail("skipped")
 
     def field(self, path: str) -> Field:
         """A new text at `path`."""
+        self._seen = True
         track = Track(self._plan, path, self._vault.branch())
         if self._plan.observers:
             self._tracks.append(track)

@@ -1,13 +1,13 @@
 """Whether a policy is for a request: its globs, its condition, its sample."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import blake2b
 
 from gateway.guards.base import Context
 from gateway.guards.conditions import Condition, request_values
 from gateway.guards.document import Match
 from gateway.guards.policy import everyone
+from gateway.principal import fits
 
 _HASH_BYTES = 8
 _SPARE_BITS = 11
@@ -44,28 +44,6 @@ def _given(value: str | None) -> tuple[str, ...]:
 def _one(globs: tuple[str, ...], values: tuple[str, ...]) -> bool:
     """Does one of `values` fit one of `globs`? Nothing is asked by an empty list, nor by a star."""
     return not globs or "*" in globs or any(fits(glob, value) for glob in globs for value in values)
-
-
-def fits(glob: str, value: str) -> bool:
-    """Does `value` fit `glob`? A star is any run of characters, empty too; everything else is itself, case and all."""
-    first, *rest = _parts(glob)
-    if not rest:
-        return value == first
-    *middle, last = rest
-    if len(value) < len(first) + len(last) or not value.startswith(first) or not value.endswith(last):
-        return False
-    at, end = len(first), len(value) - len(last)
-    for part in middle:  # the leftmost place of each leaves the most room for the next
-        found = value.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
-
-
-@lru_cache(maxsize=4_096)
-def _parts(glob: str) -> list[str]:
-    return glob.split("*")
 
 
 def draw(policy: str, request_id: str, salt: bytes = b"") -> float:

@@ -226,6 +226,11 @@ def begin(policies: Sequence[Policy], context: Context, draw: Draw = by_chance) 
     return runs
 
 
+def unable(runs: Sequence[Run]) -> tuple[Verdict, ...]:
+    """The verdicts about an answer of which no text came: nobody has judged it, and only what failed is told."""
+    return tuple([run.verdict("output") for run in runs if run.failed])
+
+
 def is_sound(found: object, path: str, length: int) -> TypeGuard[list[Finding]]:
     """Whether a guard's answer about one text is one: a list of findings that lie in that text."""
     return type(found) is list and (not found or all(_lies_in(finding, path, length) for finding in found))

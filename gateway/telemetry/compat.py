@@ -3,14 +3,15 @@
 Each takes what a span already says and says it again; nothing new is told, and nothing is taken away.
 
 - `openinference`: Arize Phoenix reads the conventions, but neither that a server's span is a chain, nor content where
-  it shows inputs and outputs, nor tokens of reasoning. It sums up costs by prices of its own, whatever spans say
+  it shows inputs and outputs, which for a session are those of its server spans, nor tokens of reasoning. It sums up
+  costs by prices of its own, whatever spans say
   (https://arize-ai.github.io/openinference/spec/attributes/semantic-conventions.html).
 - `langfuse`: so that cached tokens are not counted twice, and that guardrails are shown as what they are
   (https://langfuse.com/integrations/native/opentelemetry#property-mapping).
 - `mlflow`: the cost as it was counted here, in place of MLflow's own estimate (`mlflow.tracing.constant.CostKey`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,8 @@ _LANGFUSE_USAGE = (
 )
 """Parts of a count: Langfuse adds up what it is given, so each token is told once."""
 
+_TYPES = ((names.INPUT_VALUE, names.INPUT_MIME_TYPE), (names.OUTPUT_VALUE, names.OUTPUT_MIME_TYPE))
+
 _PARAMETERS = "gen_ai.request."
 
 
@@ -61,10 +64,7 @@ def _openinference(attributes: Attributes, _began: int) -> None:
     for name, theirs in _OPENINFERENCE:
         if name in attributes:
             attributes[theirs] = attributes[name]
-    if names.INPUT_VALUE in attributes:
-        attributes[names.INPUT_MIME_TYPE] = "application/json"
-    if names.OUTPUT_VALUE in attributes:
-        attributes[names.OUTPUT_MIME_TYPE] = "application/json"
+    _add_types(attributes)
     read, written = attributes.get(names.USAGE_INPUT_TOKENS), attributes.get(names.USAGE_OUTPUT_TOKENS)
     if isinstance(read, int) and isinstance(written, int):
         attributes[names.LLM_TOKENS_TOTAL] = read + written
@@ -74,6 +74,12 @@ def _openinference(attributes: Attributes, _began: int) -> None:
         if name.startswith(_PARAMETERS) and name != names.REQUEST_MODEL
     }
     attributes[names.LLM_INVOCATION_PARAMETERS] = _dumped(given)
+
+
+def _add_types(attributes: Attributes) -> None:
+    for name, theirs in _TYPES:
+        if name in attributes:
+            attributes[theirs] = "application/json"
 
 
 def _langfuse(attributes: Attributes, began: int) -> None:
@@ -135,3 +141,18 @@ SERVER: Mapping[str, Add] = {"openinference": _openinference_server, "langfuse":
 INFERENCE: Mapping[str, Add] = {"openinference": _openinference, "langfuse": _langfuse, "mlflow": _mlflow}
 GUARDRAIL: Mapping[str, Add] = {"langfuse": _langfuse_guardrail}
 """By the tool's name in `telemetry.compat`; guardrail spans have OpenInference's kind always."""
+
+WHOLE: Mapping[str, tuple[str, str]] = {
+    "openinference": (names.INPUT_VALUE, names.OUTPUT_VALUE),
+    "langfuse": (names.LANGFUSE_INPUT, names.LANGFUSE_OUTPUT),
+}
+"""What tools that show a conversation by its server spans call the prompts and the answers of a request."""
+
+
+def add_whole(attributes: Attributes, tools: Iterable[str], texts: tuple[str | None, str | None]) -> None:
+    """Add the guarded prompts and answers of a request (`gateway.telemetry.content.whole`) to its server span."""
+    for tool in tools:
+        for name, text in zip(WHOLE.get(tool, ()), texts, strict=False):
+            if text is not None:
+                attributes[name] = text
+    _add_types(attributes)

@@ -13,6 +13,9 @@ from gateway.exchange import CallRecord, Exchange
 from gateway.types import Call
 from gateway.wire import json
 
+_SAID: Mapping[str, str] = {"tool_calls": "tool_call", "function_call": "tool_call"}
+"""Reasons that a message has another word for than an answer (the conventions' schema of output messages)."""
+
 
 class Content:
     """What the choices of one request say (`gateway.exchange.Capture`), the first `most` characters of each."""
@@ -86,7 +89,7 @@ def answered(exchange: Exchange, record: CallRecord, texts: Mapping[int, str], m
         if index in texts:
             parts, left = _parts([texts[index]], left)
             reason = exchange.finish_reasons.get(index) or "error"
-            messages.append({"role": "assistant", "parts": parts, "finish_reason": reason})
+            messages.append({"role": "assistant", "parts": parts, "finish_reason": _SAID.get(reason, reason)})
     return json.dumps(messages).decode() if messages else None
 
 

@@ -37,6 +37,8 @@ class Instrument:
     description: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
+    highest: bool = False
+    """Whether of several living processes' numbers the highest counts, and not their sum."""
 
     @property
     def width(self) -> int:
@@ -82,10 +84,10 @@ COMMON = (
         "Requests with a call that nobody knows the price of.",
         (names.PROVIDER_NAME, names.REQUEST_MODEL)),
     Instrument(names.UPSTREAM_RETRIES, _COUNTER, "{retry}",
-        "Calls that failed and were followed by another to the same model.",
+        "Calls that failed and were followed by another for the same alias.",
         _FAILED),
     Instrument(names.UPSTREAM_FALLBACKS, _COUNTER, "{fallback}",
-        "Calls that failed and were followed by one to another model.",
+        "Calls that failed and were followed by one under another alias.",
         _FAILED),
     Instrument(names.GUARDRAIL_DECISIONS, _COUNTER, "{decision}",
         "Decisions of policies.",
@@ -105,6 +107,12 @@ COMMON = (
     Instrument(names.QUEUE_DEPTH, Kind.GAUGE, "{item}",
         "Items that wait in a queue.",
         (names.QUEUE,)),
+    Instrument(names.BUDGET_USED, Kind.GAUGE, "1",
+        "Share of a budget that is spent or reserved, where the configuration names whose it is.",
+        (names.BUDGET_SCOPE, names.BUDGET_NAME, names.BUDGET_UNIT), highest=True),
+    Instrument(names.BUDGET_REACHED, _COUNTER, "{budget}",
+        "Budgets of which so many per cent were reached.",
+        (names.BUDGET_SCOPE, names.BUDGET_PERCENT)),
 )
 """What has the same name in every version of the conventions."""
 

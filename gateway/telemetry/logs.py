@@ -23,7 +23,10 @@ trace: ContextVar[Trace | None] = ContextVar("gateway.trace", default=None)
 """The trace of the request at work: set by the outermost step around it, so that whatever is logged below it, by this
 gateway or by a library, says which request it is about."""
 
-_QUIET = ("httpx", "httpcore", "urllib3", "presidio-analyzer", "asyncio", "botocore", "google", "uvicorn.access")
+_QUIET = (
+    "alembic", "asyncio", "botocore", "google", "httpcore", "httpx", "presidio-analyzer", "sqlalchemy", "urllib3",
+    "uvicorn.access",
+)  # fmt: skip
 """Libraries whose talk below WARNING is nobody's business at run time."""
 
 

@@ -15,7 +15,7 @@ from gateway.judgement import Judgement
 from gateway.telemetry import conventions as names
 from gateway.telemetry.instruments import table
 from gateway.telemetry.registry import OTHER, Distribution, Labels, Number, Registry, Snapshot, Store, Watch
-from gateway.telemetry.routes import QUIET_ROUTES, route_of
+from gateway.telemetry.routes import QUIET_ROUTES, operation_of, route_of
 from gateway.types import Usage
 
 REFRESH_SECONDS = 5.0
@@ -101,8 +101,8 @@ class Metrics:
         self._overhead = distributions(names.OVERHEAD_DURATION)
         self._cost = distributions(names.USAGE_COST)
         self._unpriced = numbers(names.UNPRICED_REQUESTS)
-        self._retries = numbers(names.UPSTREAM_RETRIES)
-        self._fallbacks = numbers(names.UPSTREAM_FALLBACKS)
+        retries = numbers(names.UPSTREAM_RETRIES)
+        self._repeats = {"retry": retries, "resume": retries, "fallback": numbers(names.UPSTREAM_FALLBACKS)}
         self._decisions = numbers(names.GUARDRAIL_DECISIONS)
         self._findings = numbers(names.GUARDRAIL_FINDING_COUNT)
         self._judging = distributions(names.GUARDRAIL_DURATION)
@@ -119,7 +119,7 @@ class Metrics:
         self._models: frozenset[str] = frozenset()
         self._served = Known(MAX_SERVED)
         self._categories = Known(MAX_CATEGORIES)
-        self._called: dict[tuple[str, str, str | None], _CallLabels] = {}
+        self._called: dict[tuple[str, str, str, str | None], _CallLabels] = {}
         self._judged: dict[tuple[str, str, str, bool, str], tuple[Number, Distribution | None]] = {}
 
     def __repr__(self) -> str:
@@ -168,20 +168,20 @@ class Metrics:
         alias = ""
         if request is not None:
             alias = request.model if request.model in self._aliases else OTHER
-            operation = names.CHAT if route == "/v1/chat/completions" else names.TEXT_COMPLETION
+            operation = operation_of(exchange.path)
             provider = names.PROVIDERS.get(exchange.provider or "", exchange.provider or "")
             self._request_duration.at((operation, provider, alias, error)).record(exchange.duration())
             self._overhead.at((operation,)).record(exchange.overhead())
         self._requests.at((route, alias, _CLASSES.get(exchange.status // 100, ""), error)).add()
         if exchange.calls:
-            self._count_calls(exchange.calls)
+            self._count_calls(exchange.calls, operation_of(exchange.path))
         for judgement in exchange.judgements():
             self._count_judgement(judgement)
 
-    def _count_calls(self, calls: Sequence[CallRecord]) -> None:
+    def _count_calls(self, calls: Sequence[CallRecord], operation: str) -> None:
         unpriced = False
         for call in calls:
-            labels, error = self._labels(call), error_type(call.error)
+            labels, error = self._labels(call, operation), error_type(call.error)
             if call.ended is not None:
                 duration = self._call_duration.at((*labels.plain, error) if error else labels.sound)
                 duration.record(call.ended - call.began)
@@ -196,22 +196,24 @@ class Metrics:
                 unpriced = True
                 self._unpriced.at(labels.plain[1:3]).add()
         if len(calls) > 1:
-            self._count_repeats(calls)
+            self._count_repeats(calls, operation)
 
-    def _labels(self, call: CallRecord) -> "_CallLabels":
+    def _labels(self, call: CallRecord, operation: str) -> "_CallLabels":
         served = call.opening.model if call.opening is not None else None
-        key = (call.provider, call.model, served)
+        key = (operation, call.provider, call.model, served)
         return self._called.get(key) or self._labelled(*key)
 
-    def _labelled(self, provider: str, model: str, served: str | None) -> "_CallLabels":
+    def _labelled(self, operation: str, provider: str, model: str, served: str | None) -> "_CallLabels":
         known = model if model in self._models else OTHER
         told = served or ""
         if told and told != known:
             told = self._served.name((provider, known), told)
-        plain = (names.TEXT_COMPLETION, names.PROVIDERS.get(provider, provider), known, told)
+        plain = (operation, names.PROVIDERS.get(provider, provider), known, told)
         made = _CallLabels(plain, (*plain, ""), (*plain, "input"), (*plain, "output"), (*plain, "text"))
         if known == model and told == (served or ""):
-            self._called[provider, model, served] = made  # only what is told apart is remembered, and that is bounded
+            self._called[operation, provider, model, served] = (
+                made  # only what is told apart is remembered, and that is bounded
+            )
         return made
 
     def _released_tokens(self, labels: "_CallLabels", _error: str, usage: Usage | None) -> None:
@@ -234,16 +236,12 @@ class Metrics:
             if tokens:
                 family.at(labels.text).add(tokens)
 
-    def _count_repeats(self, calls: Sequence[CallRecord]) -> None:
-        """For each call that was followed by another for the same choice, why that was."""
-        last: dict[int, CallRecord] = {}
+    def _count_repeats(self, calls: Sequence[CallRecord], operation: str) -> None:
+        """For each call that failed and was made good by another, why it failed."""
         for call in calls:
-            before = last.get(call.first)
-            last[call.first] = call
-            if before is not None and call.attempt > 1:
-                same = before.provider == call.provider and before.model == call.model
-                family = self._retries if same else self._fallbacks
-                family.at((*self._labels(before).plain[1:3], error_type(before.error))).add()
+            failed, family = call.instead_of, self._repeats.get(call.why)
+            if failed is not None and family is not None:
+                family.at((*self._labels(failed, operation).plain[1:3], error_type(failed.error))).add()
 
     def _count_judgement(self, judgement: Judgement) -> None:
         policy, stage = judgement.policy, judgement.stage

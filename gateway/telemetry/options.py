@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from secrets import token_hex
 
-from gateway import hashing
-from gateway.config.model import Compat, Settings
+from gateway.config.model import Settings
 from gateway.config.otel import Plan
-
-_OWN_SECRET = token_hex(32)
-"""For a gateway without any key: its pseudonyms differ in each process, and nobody can look one up."""
+from gateway.config.pseudonyms import pseudonym_keys
+from gateway.config.telemetry import Compat
+from gateway.hashing import HashKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Options:
     content_characters: int = 65_536
     compat: tuple[Compat, ...] = ()
     newest_names: bool = False
-    pseudonym_key: hashing.HashKey | None = None
+    pseudonym_key: HashKey | None = None
 
     def user(self, name: str | None) -> str | None:
         """An end user as telemetry names them: by name, or by a pseudonym (`gateway.hashing`).
@@ -41,17 +39,14 @@ class Options:
 
 def options(settings: Settings, plan: Plan) -> Options:
     """The options of a configuration; `plan` is what it makes of its telemetry settings and the environment."""
-    telemetry, key = settings.telemetry, None
-    if settings.end_users.pseudonymize:
-        secret = settings.end_users.pseudonym_key or settings.general.master_key
-        key = hashing.derive(_OWN_SECRET if secret is None else secret.reveal(), hashing.END_USERS)
+    telemetry = settings.telemetry
     return Options(
         sample_ratio=plan.sample_ratio,
         follow_caller=plan.follow_caller,
         content=telemetry.capture_content == "guarded",
         compat=telemetry.compat,
         newest_names=plan.newest_names,
-        pseudonym_key=key,
+        pseudonym_key=next(iter(pseudonym_keys(settings)), None),
     )
 
 

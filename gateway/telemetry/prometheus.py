@@ -73,6 +73,8 @@ def name_of(instrument: Instrument) -> str:
 def unit_of(instrument: Instrument) -> str:
     """Its unit's name in Prometheus, empty for none."""
     plain = re.sub(r"\{[^}]*\}", "", instrument.unit)
+    if plain == "1":  # OpenTelemetry's rule: what has no unit is a ratio, where it is no count
+        return "ratio" if instrument.kind is Kind.GAUGE else ""
     return _UNITS.get(plain, plain)
 
 

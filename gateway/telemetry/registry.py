@@ -273,12 +273,13 @@ class Registry:
         self.refresh()
         found: dict[str, dict[Labels, tuple[float, ...]]] = {instrument.name: {} for instrument in self._table}
         lasting = {instrument.name for instrument in self._table if instrument.lasting}
+        joined = {instrument.name: max if instrument.highest else sum for instrument in self._table}
         for name, labels, values, alive in self.store.read():
             series = found.get(name)
             if series is None or not (alive or name in lasting):
                 continue  # counted by a worker that was started with another table, or a gauge of one that is gone
             before = series.get(labels)
-            series[labels] = values if before is None else tuple(map(sum, zip(before, values, strict=True)))
+            series[labels] = values if before is None else tuple(map(joined[name], zip(before, values, strict=True)))
         return self._snapshot(found)
 
     def _snapshot(self, found: Mapping[str, Mapping[Labels, tuple[float, ...]]]) -> Snapshot:

@@ -7,6 +7,9 @@ from gateway.wire.paths import COMPLETION_PATHS, OPEN_PATHS, language_of, model_
 
 METRICS_PATH = "/metrics"
 
+CHAT_ROUTE = "/v1/chat/completions"
+"""Chat completions: only apps that others have written answer them."""
+
 OTHER_ROUTE = "_other"
 """Every path that is none of ours."""
 
@@ -17,7 +20,7 @@ _PLAIN = frozenset(
     {
         "/v1/completions",
         "/completions",
-        "/v1/chat/completions",
+        CHAT_ROUTE,
         "/v1/models",
         "/models",
         "/v1/guardrails/check",
@@ -30,7 +33,10 @@ _PLAIN = frozenset(
     }
 )
 
-_BELOW = ("/v1/models/", "/admin/keys/", "/admin/end-users/")
+END_USERS_PATH = "/admin/end-users/"
+"""What follows is the name of a person."""
+
+_BELOW = ("/v1/models/", "/admin/keys/", END_USERS_PATH)
 """Routes with one name at their end."""
 
 _WITH_MODEL = {path.partition("{")[0]: path.replace(":path", "") for path in COMPLETION_PATHS if "{" in path}
@@ -49,7 +55,7 @@ def route_of(path: str) -> str:
 def _looked_up(path: str) -> str:
     language = language_of(path)
     if language == "chat":
-        return "/v1/chat/completions"
+        return CHAT_ROUTE
     if model_in(path) is not None:
         return next(route for start, route in _WITH_MODEL.items() if path.startswith(start))
     below = next((start for start in _BELOW if path.startswith(start)), None)
@@ -60,4 +66,4 @@ def _looked_up(path: str) -> str:
 
 def operation_of(path: str) -> str:
     """`gen_ai.operation.name` of a completion at `path`."""
-    return names.CHAT if route_of(path) == "/v1/chat/completions" else names.TEXT_COMPLETION
+    return names.CHAT if route_of(path) == CHAT_ROUTE else names.TEXT_COMPLETION

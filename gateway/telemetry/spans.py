@@ -41,7 +41,7 @@ def _server(exchange: Exchange, trace: Trace, clock: Clock, options: Options, us
     route, request, error = route_of(exchange.path), exchange.request, usage.error_type(exchange)
     attributes: dict[str, Value] = {
         names.HTTP_METHOD: method,
-        names.URL_PATH: exchange.path[: usage.LONGEST_PATH],
+        names.URL_PATH: usage.path(exchange, options),
         names.URL_SCHEME: exchange.scheme,
         names.REQUEST_ID: exchange.id,
         names.OUTCOME: usage.outcome(exchange),
@@ -70,6 +70,8 @@ def _server(exchange: Exchange, trace: Trace, clock: Clock, options: Options, us
     for tool in options.compat:
         if add := compat.SERVER.get(tool):
             add(attributes, clock.began)
+    if options.content and not compat.WHOLE.keys().isdisjoint(options.compat):
+        compat.add_whole(attributes, options.compat, content.whole(exchange, options.content_characters))
     status = exchange.status if exchange.error is None else exchange.error.status
     return Span(
         trace.trace_id,
@@ -82,5 +84,5 @@ def _server(exchange: Exchange, trace: Trace, clock: Clock, options: Options, us
         attributes,
         error=(error or str(status)) if status >= 500 else None,
         state=trace.state,
-        parent_remote=bool(trace.parent_id),
+        parent_remote=trace.remote and bool(trace.parent_id),
     )

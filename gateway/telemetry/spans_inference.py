@@ -39,6 +39,8 @@ def inference(record: CallRecord, about: About) -> Span:
         names.DEPLOYMENT: record.deployment,
         names.ATTEMPT: record.attempt,
     }
+    if record.why != "first":
+        attributes[names.CALL_REASON] = record.why
     address, port = server(record.url)
     if address:
         attributes[names.SERVER_ADDRESS] = address

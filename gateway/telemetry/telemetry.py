@@ -167,10 +167,15 @@ class Telemetry:
         """The same under another configuration."""
         return Telemetry(options, self._log, self._exporters, self._metrics, self.faults)
 
-    def begin(self, exchange: Exchange, headers: Headers = (None, None)) -> None:
-        """A request has come in: it gets its trace, and a place for its content where that may be kept."""
+    def begin(self, exchange: Exchange, headers: Headers = (None, None), *, remote: bool = True) -> None:
+        """A request has come in: it gets its trace, and a place for its content where that may be kept.
+
+        Args:
+            headers: who called.
+            remote: whether that is another process.
+        """
         options = self.options
-        exchange.trace = traces.begin(*headers, options.sample_ratio, follow=options.follow_caller)
+        exchange.trace = traces.begin(*headers, options.sample_ratio, follow=options.follow_caller, remote=remote)
         if options.content:
             exchange.capture = Content(options.content_characters)
         if self._metrics is not None:
@@ -219,7 +224,8 @@ class Telemetry:
 
     def _tell(self, exchange: Exchange) -> None:
         options = self.options
-        self._log.info("request", **usage.line(usage.record(exchange, options), options))
+        record = exchange.record or usage.record(exchange, options)  # the ledger's own: the two say the same
+        self._log.info("request", **usage.line(record, options))
 
     def _export(self, exchange: Exchange) -> None:
         assert self._exporters is not None  # noqa: S101 - `finished` has looked

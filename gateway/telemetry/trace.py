@@ -18,8 +18,10 @@ _RANDOM_BITS = 64
 is given the same share keeps the same traces."""
 
 
-def begin(traceparent: str | None, tracestate: str | None, ratio: float, *, follow: bool = True) -> Trace:
-    """The trace of a new request.
+def begin(
+    traceparent: str | None, tracestate: str | None, ratio: float, *, follow: bool = True, remote: bool = True
+) -> Trace:
+    """The trace of a new request; `remote` says that its caller, if it has one, is another process.
 
     A caller's own decision is followed in both directions; where the trace begins here, or with `follow` unset always,
     `ratio` of all traces are kept. A `traceparent` that is none counts as absent, and its `tracestate` with it (W3C
@@ -33,7 +35,7 @@ def begin(traceparent: str | None, tracestate: str | None, ratio: float, *, foll
     if len(state) > _MAX_STATE or not _PRINTABLE.fullmatch(state):
         state = ""
     sampled = bool(int(match[3], 16) & 1) if follow else _kept(match[1], ratio)
-    return Trace(match[1], new_span_id(), match[2], sampled, state)
+    return Trace(match[1], new_span_id(), match[2], sampled, state, remote)
 
 
 def _kept(trace_id: str, ratio: float) -> bool:

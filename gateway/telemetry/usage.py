@@ -11,7 +11,7 @@ from gateway.judgement import Judgement
 from gateway.telemetry import content
 from gateway.telemetry import conventions as names
 from gateway.telemetry.options import Options
-from gateway.telemetry.routes import OTHER_ROUTE, route_of
+from gateway.telemetry.routes import END_USERS_PATH, OTHER_ROUTE, route_of
 from gateway.usage import Decision, Outcome, UsageRecord
 
 _CHANGES = frozenset({"hash", "mask", "redact"})
@@ -46,9 +46,18 @@ def error_type(exchange: Exchange) -> str | None:
     return str(exchange.status) if exchange.status >= 400 else None
 
 
+def path(exchange: Exchange, options: Options) -> str:
+    """The path of a request as telemetry may tell it: without an end user's name where pseudonyms are told."""
+    told = exchange.path
+    if options.pseudonym_key is not None and (at := told.find(END_USERS_PATH)) >= 0:
+        told = f"{told[: at + len(END_USERS_PATH)]}{{id}}"
+    return told[:LONGEST_PATH]
+
+
 def record(exchange: Exchange, options: Options) -> UsageRecord:
     """The record of a finished request."""
     request, trace, opening = exchange.request, exchange.trace, exchange.opening
+    principal = exchange.principal
     usage, cost = exchange.usage, exchange.cost
     reasons = exchange.finish_reasons
     route = route_of(exchange.path)
@@ -59,7 +68,7 @@ def record(exchange: Exchange, options: Options) -> UsageRecord:
         trace_id=trace.trace_id if trace else "",
         span_id=trace.span_id if trace else "",
         method=exchange.method[:16],
-        path=exchange.path[:LONGEST_PATH],
+        path=path(exchange, options),
         route="" if route == OTHER_ROUTE else route,
         status=exchange.status,
         outcome=outcome(exchange),
@@ -68,6 +77,7 @@ def record(exchange: Exchange, options: Options) -> UsageRecord:
         overhead=exchange.overhead(),
         time_to_first_chunk=exchange.first_chunk,
         key_alias=exchange.key_alias,
+        key_id=principal.id if principal is not None and principal.kind == "key" else None,
         end_user=options.user(exchange.end_user),
         session=exchange.session,
         tags=exchange.tags,
@@ -94,6 +104,7 @@ def record(exchange: Exchange, options: Options) -> UsageRecord:
         decisions=tuple([_decision(judgement) for judgement in exchange.judgements()]),
         inputs=inputs,
         outputs=outputs,
+        resumed=exchange.resumed,
     )
 
 
@@ -128,6 +139,7 @@ def line(one: UsageRecord, options: Options) -> dict[str, Any]:
         (names.KEY_ALIAS, one.key_alias),
         (names.TAGS, one.tags),
         (names.DROPPED_PARAMS, one.dropped),
+        (names.RESUMED, one.resumed),
         (names.RESPONSE_FINISH_REASONS, one.finish_reasons),
         (names.INPUT_MESSAGES, one.inputs),
         (names.OUTPUT_MESSAGES, one.outputs),

@@ -32,8 +32,8 @@ sys.path.append(str(HERE))
 
 from instant import Result, ask  # noqa: E402
 
-from gateway.config.model import TelemetrySettings  # noqa: E402
 from gateway.config.otel import plan  # noqa: E402
+from gateway.config.telemetry import TelemetrySettings  # noqa: E402
 from gateway.routing.engines.pooled.pool import PooledUpstream  # noqa: E402
 from gateway.routing.reporting import poster  # noqa: E402
 from gateway.telemetry import logs  # noqa: E402
@@ -157,7 +157,8 @@ def gateway(mode: str, port: int, sink: str, upstream: int, folder: Path) -> Pop
     """The gateway itself."""
     config = folder / f"{mode}.yaml"
     spans = "" if mode == "off" else f"telemetry: {{otlp_endpoint: '{sink}', otlp_protocol: {PROTOCOLS[mode]}}}\n"
-    config.write_text(CONFIG.format(port=upstream) + spans)
+    own = f"general_settings: {{database_url: 'sqlite:///{folder}/{mode}.db'}}\n"
+    config.write_text(CONFIG.format(port=upstream) + own + spans)
     return started(0, "-m", "gateway", "serve", "--config", str(config), "--port", str(port))
 
 

@@ -20,7 +20,7 @@ MODEL_SERVER = ROOT.parent / "shared" / "upstream" / "llm_server.py"
 MODEL_PYTHON = "GATEWAY_TEST_LLM_PYTHON"
 """The environment variable that names the interpreter the model server's two wheels are installed for."""
 
-SECONDS = 30.0
+SECONDS = 60.0
 """No test waits longer for anything."""
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -41,13 +41,13 @@ class Process:
 
     @property
     def out(self) -> str:
-        """What it has written to standard output."""
-        return (self.folder / "out").read_text()
+        """The lines that it has written to standard output."""
+        return written(self.folder / "out")
 
     @property
     def err(self) -> str:
-        """What it has written to standard error."""
-        return (self.folder / "err").read_text()
+        """The lines that it has written to standard error."""
+        return written(self.folder / "err")
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one event, parsed; a line that is not JSON fails the test."""
@@ -66,6 +66,12 @@ class Process:
             self.popen.kill()
             self.popen.wait()
             raise
+
+
+def written(file: Path) -> str:
+    """The whole lines of a file that another process writes: the last one may still be on its way."""
+    whole, newline, _ = file.read_bytes().rpartition(b"\n")
+    return (whole + newline).decode()
 
 
 def until(what: str, found: Callable[[], Any], seconds: float = SECONDS) -> Any:

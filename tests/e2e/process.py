@@ -71,7 +71,8 @@ class Served:
 
     def lines(self) -> list[dict[str, Any]]:
         """The log so far."""
-        return [json.loads(line) for line in self.log.read_bytes().splitlines()]
+        whole, _, _ = self.log.read_bytes().rpartition(b"\n")  # the last line may still be on its way
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 def read_to_end(sock: socket.socket) -> bytes:

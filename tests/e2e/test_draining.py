@@ -75,7 +75,7 @@ def test_a_stream_that_outlives_the_shutdown_timeout_is_ended_in_band(tmp_path: 
         assert error["type"] == "service_unavailable"
         assert error["code"] == "overloaded"
         assert process.stop() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert "ASGI" not in process.out
 
 

@@ -523,6 +523,23 @@ def test_a_matcher_that_fails_withholds_the_answer():
     assert source.read == 1
 
 
+@pytest.mark.parametrize("deltas", [[], [Delta(0, opening=Opening("c-1", "m"))]])
+def test_nobody_claims_to_have_judged_an_answer_of_which_nothing_came(deltas: list[Delta]) -> None:
+    guard = guard_of(PII, Policy("judge", guards=(Asked(),)), Policy("sampled", guards=(Mail(),), sample=0.0))
+    _, raised = failing(guard, *deltas, error=ConnectionError())
+    assert isinstance(raised, ConnectionError)
+    assert guard.verdicts() == ()
+
+
+def test_a_matcher_that_failed_is_told_also_where_nothing_came():
+    def fails(context: Context) -> bool:
+        raise KeyError
+
+    guard = guard_of(PII, Policy("p", guards=(Mail(),), matches=fails, on_error="allow"))
+    failing(guard, error=ConnectionError())
+    assert header(guard.verdicts()) == "p=allow;error"
+
+
 @dataclass
 class Names(Asked):
     """Finds names, in a clause, with the text before it."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from gateway.guards.base import Context
 from gateway.guards.conditions import ConditionError, compiled
 from gateway.guards.document import Match
-from gateway.guards.matching import draw, fits, matcher, matches
+from gateway.guards.matching import draw, matcher, matches
+from gateway.principal import fits
 
 CONTEXT = Context("output", "groq/llama-3", "ann@corp", "team-a", ("beta", "eu"), "r1")
 NOBODY = Context("output", "gpt-4")

@@ -36,6 +36,18 @@ tests:
   - {{input: "a {BLOCKED} please", expect: block}}
 """
 
+FALLS = "falls"
+"""An alias whose deployment always fails, and which falls back to `ok`."""
+
+MENDS = "mends"
+"""An alias whose first deployment breaks off, and whose second goes on where a stream broke."""
+
+KEPT = "kept"
+"""An alias whose answers are kept and given again."""
+
+LITTLE = 1e-9
+"""USD that an end user may spend a day: nobody who is named can ask for anything."""
+
 HOWS = ("ok", "leaky", "429", "400", "500", "stall", "cut", "invent")
 
 
@@ -210,8 +222,8 @@ def written() -> Iterator[tuple[Logger, io.BytesIO]]:
 
 
 @asynccontextmanager
-async def telling(folder: Path, *, policies: bool = True, **telemetry: Any) -> AsyncIterator[Told]:
-    """A gateway that writes its spans to a file, with one alias for each of `HOWS`."""
+async def telling(folder: Path, *, policies: bool = True, retries: int = 0, **telemetry: Any) -> AsyncIterator[Told]:
+    """A gateway that writes its spans to a file, with one alias for each of `HOWS` and some more."""
     (folder / "fruit.yaml").write_text(POLICY)
     path = folder / f"spans-{new_span_id()}.jsonl"
     params = {
@@ -221,15 +233,25 @@ async def telling(folder: Path, *, policies: bool = True, **telemetry: Any) -> A
         "cache_read_input_token_cost": 0.0000005,
         "output_cost_per_token": 0.000002,
     }
-    end_users = telemetry.pop("end_users", {})
+    end_users, general = telemetry.pop("end_users", {}), telemetry.pop("general", {})
     found = from_mapping(
         {
             "model_list": [
                 {"model_name": how, "litellm_params": {"model": f"openai/gpt-{how}", **params}} for how in HOWS
+            ]
+            + [
+                {"model_name": alias, "litellm_params": {"model": f"openai/gpt-{how}", **params, **more}}
+                for alias, how, more in (
+                    (FALLS, "500", {}),
+                    (MENDS, "cut", {"order": 1}),
+                    (MENDS, "ok", {"order": 2}),
+                    (KEPT, "ok", {"cache": True}),
+                )
             ],
-            "general_settings": {"master_key": KEY},
+            "general_settings": {"master_key": KEY, **general},
+            "router_settings": {"num_retries": retries, "resume_streams": True, "fallbacks": [{FALLS: ["ok"]}]},
             "policies": ["pii", str(folder / "fruit.yaml")] if policies else [],
-            "end_users": end_users,
+            "end_users": {"default_budget": {"max_usd": LITTLE, "period": "1d"}, **end_users},
             "telemetry": {"otlp_file": str(path), **telemetry},
         }
     )

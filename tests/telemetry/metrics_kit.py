@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from gateway.errors import GatewayError
-from gateway.exchange import CallRecord, Exchange
+from gateway.exchange import CallRecord, Exchange, Reason
 from gateway.guards.base import Action, Finding, Stage
 from gateway.guards.verdict import Status, Verdict
 from gateway.judgement import Judgement
@@ -45,9 +45,11 @@ def called(
     seconds: float = 0.5,
     first_chunk: float | None = None,
     first: int = 0,
+    why: Reason = "first",
+    instead_of: CallRecord | None = None,
 ) -> CallRecord:
     """A finished call to a provider, added to `exchange`."""
-    record = exchange.begin(provider, f"{provider}-1", model, Call((), "hello"), first)
+    record = exchange.begin(provider, f"{provider}-1", model, Call((), "hello"), first, why, instead_of)
     record.ended = record.began + seconds
     record.error = error
     record.first_chunk = None if first_chunk is None else record.began + first_chunk

@@ -1,6 +1,7 @@
 """Content: kept only where it is wanted, as the policies left it, and never more than fits."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import PolicyBlocked
-from gateway.telemetry import content, spans, usage
+from gateway.telemetry import compat, content, spans, usage
 from gateway.telemetry.content import Content
 from gateway.telemetry.options import Options
 from gateway.types import Call, Message
@@ -108,6 +109,29 @@ def test_a_prompt_that_was_refused_while_it_was_being_answered_is_not_kept():
     assert "gen_ai.input.messages" not in spans.of(exchange, KEPT)[1].attributes
 
 
+@pytest.mark.parametrize("tool", ["openinference", "langfuse"])
+def test_a_server_span_has_the_texts_where_a_tool_shows_conversations_by_it(tool):
+    exchange = request("one", "two")
+    exchange.capture = Content(100)
+    for number, prompt in enumerate(("one", "two")):
+        call(exchange, prompt, first=number)
+        exchange.capture.note(number, f"answer {number}")
+    names = compat.WHOLE[tool]
+    given = [spans.of(exchange, replace(KEPT, compat=(tool,)))[-1].attributes[name] for name in names]
+    assert given == list(content.whole(exchange, KEPT.content_characters))
+    assert b"answer 1" in given[1].encode()
+    for options in (KEPT, Options(compat=(tool,))):
+        assert not [name for name in spans.of(exchange, options)[-1].attributes if name in names]
+
+
+def test_a_server_span_says_nothing_of_a_prompt_that_was_refused():
+    exchange = request()
+    exchange.capture = Content(100)
+    judged(exchange, decision="block")
+    exchange.error = PolicyBlocked("x")
+    assert "input.value" not in spans.of(exchange, replace(KEPT, compat=("openinference",)))[-1].attributes
+
+
 def test_an_answer_that_was_refused_with_an_error_is_not_kept():
     exchange = request()
     exchange.capture = Content(100)
@@ -166,3 +190,14 @@ def test_any_text_is_valid_json_in_the_conventions_form(text: str, most: int):
     for found in (inputs, outputs):
         for message in orjson.loads(found or "[]"):
             assert sum(len(part["content"]) for part in message["parts"]) <= most
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [("tool_calls", "tool_call"), ("function_call", "tool_call"), ("stop", "stop")]
+)
+def test_a_message_says_why_it_ended_in_the_words_of_the_conventions_schema(reason, said):
+    exchange = request()
+    record = call(exchange)
+    exchange.finish_reasons = {0: reason}
+    (message,) = orjson.loads(content.answered(exchange, record, {0: "Hello"}, 100) or b"[]")
+    assert message["finish_reason"] == said

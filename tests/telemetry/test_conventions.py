@@ -88,6 +88,7 @@ PINNED = frozenset(
     {
         "gateway.attempt",
         "gateway.attempts",
+        "gateway.resumed",
         "gateway.cost.input",
         "gateway.cost.output",
         "gateway.cost.price_version",

@@ -93,6 +93,25 @@ def test_a_completion_has_its_duration_and_its_overhead():
     assert counts(counted.own(), names.OVERHEAD_DURATION) == {("text_completion",): 1}
 
 
+@pytest.mark.parametrize("latest", [False, True])
+def test_calls_for_a_chat_completion_are_chats_and_told_apart_from_others_of_the_same_model(latest):
+    counted = metrics(latest=latest)
+    for path in ("/v1/chat/completions", "/v1/completions", "/v1/chat/completions"):
+        done = request(path)
+        called(done, served="x", usage=Usage(100, 20), first_chunk=0.01, cost=UNPRICED)
+        called(done, served="x", usage=Usage(100, 20), first_chunk=0.01)
+        counted.observe(done)
+    told = [
+        (each.instrument.name, labels, values)
+        for each in counted.own().points
+        for labels, values in each.series.items()
+        if each.instrument.labels[:1] == (names.OPERATION_NAME,)
+    ]
+    assert {name for name, labels, _ in told if labels[0] == "chat"} == {name for name, *_ in told}
+    durations = counts(counted.own(), names.INFERENCE_DURATION if latest else names.OPERATION_DURATION)
+    assert {labels[0]: count for labels, count in durations.items()} == {"chat": 4, "text_completion": 2}
+
+
 def test_a_chat_completion_of_a_foreign_app_is_told_as_one():
     counted = metrics()
     counted.observe(request("/api/v1/chat/completions"))
@@ -156,15 +175,20 @@ def test_a_cost_that_is_none_does_not_spoil_the_sum(nonsense):
     assert (sum(values[:-1]), values[-1]) == (2, 0.75)
 
 
-def test_a_call_that_is_asked_again_is_a_retry_and_one_to_another_model_a_fallback():
+def test_a_call_that_is_asked_again_is_a_retry_and_one_under_another_alias_a_fallback():
     counted = metrics()
     done = request()
-    called(done, error=UpstreamTimeout("late"))
-    called(done, error=UpstreamRateLimited("slow down"))
-    called(done, "claude-3-haiku", provider="anthropic", usage=Usage(1, 1))
+    late = called(done, error=UpstreamTimeout("late"))
+    limited = called(done, provider="azure", error=UpstreamRateLimited("slow down"), why="retry", instead_of=late)
+    broken = called(done, provider="azure", error=UpstreamTimeout("late"), why="fallback", instead_of=limited)
+    called(done, "claude-3-haiku", provider="anthropic", usage=Usage(1, 1), why="resume", instead_of=broken)
+    called(done, "claude-3-haiku", provider="anthropic", usage=Usage(1, 1), why="hedge")
     counted.observe(done)
-    assert counts(counted.own(), names.UPSTREAM_RETRIES) == {("openai", MODEL, "upstream_timeout"): 1}
-    assert counts(counted.own(), names.UPSTREAM_FALLBACKS) == {("openai", MODEL, "rate_limit_exceeded"): 1}
+    assert counts(counted.own(), names.UPSTREAM_RETRIES) == {
+        ("openai", MODEL, "upstream_timeout"): 1,
+        ("azure.ai.openai", MODEL, "upstream_timeout"): 1,
+    }
+    assert counts(counted.own(), names.UPSTREAM_FALLBACKS) == {("azure.ai.openai", MODEL, "rate_limit_exceeded"): 1}
 
 
 def test_calls_for_several_prompts_are_not_retries():
@@ -326,6 +350,6 @@ def test_the_repr_says_how_much_is_counted():
     counted = metrics()
     counted.observe(request())
     assert repr(counted) == (
-        "<Metrics <Registry 17 instruments, 4 series in <Private>> "
+        f"<Metrics <Registry {len(table())} instruments, 4 series in <Private>> "
         "served=<Known 0 names of 0 kinds> categories=<Known 0 names of 0 kinds>>"
     )

@@ -110,6 +110,9 @@ def test_each_family_is_described_once(kind):
         ("gen_ai.usage.cost", Kind.HISTOGRAM, "USD", "gen_ai_usage_cost_USD"),
         ("a.b-c..d", Kind.GAUGE, "", "a_b_c_d"),
         ("work.seconds", Kind.GAUGE, "s", "work_seconds"),
+        ("work.used", Kind.GAUGE, "1", "work_used_ratio"),
+        ("work.used_ratio", Kind.GAUGE, "1", "work_used_ratio"),
+        ("work.done", Kind.COUNTER, "1", "work_done"),
     ],
 )
 def test_names_follow_opentelemetrys_rules(name, kind, unit, told):

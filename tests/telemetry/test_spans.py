@@ -19,7 +19,7 @@ from gateway.errors import (
     UpstreamRejected,
 )
 from gateway.exchange import Exchange
-from gateway.telemetry import spans
+from gateway.telemetry import spans, usage
 from gateway.telemetry.content import Content
 from gateway.telemetry.export import otlp_json
 from gateway.telemetry.options import Options
@@ -197,6 +197,14 @@ def test_each_call_is_a_span_of_its_own_and_tells_which_attempt_it_was():
     assert {span.parent_id for span in found} == {TRACE.span_id}
 
 
+def test_a_call_that_is_not_the_first_says_why_it_was_made():
+    exchange = request()
+    call(exchange)
+    call(exchange).why = "fallback"
+    reasons = [span.attributes.get("gateway.call.reason") for span in of(exchange) if span.kind is Kind.CLIENT]
+    assert reasons == [None, "fallback"]
+
+
 def test_a_guardrail_span_says_what_kind_of_thing_was_found_once_per_kind():
     exchange = request()
     judged(exchange, ("secrets", "flag"), ("pii", "flag"), ("pii", "mask"))
@@ -278,6 +286,30 @@ def test_an_end_user_may_be_told_by_a_pseudonym():
     key = hashing.derive("sk-master-1", hashing.END_USERS)
     users = {span.attributes["user.id"] for span in of(exchange, pseudonym_key=key)}
     assert users == {key.pseudonym("carol@example.com")}
+
+
+@pytest.mark.parametrize("prefix", ["", "/gateway"])
+@pytest.mark.parametrize("name", ["carol@example.com", "a/carol", "x" * 600 + "carol"])
+def test_where_pseudonyms_are_told_no_name_is_in_a_path(prefix, name):
+    from gateway import hashing
+
+    exchange = request()
+    exchange.path = f"{prefix}/admin/end-users/{name}"
+    options = Options(pseudonym_key=hashing.derive("sk-master-1", hashing.END_USERS))
+    (server,) = spans.of(exchange, options)
+    line = usage.line(usage.record(exchange, options), options)
+    assert server.attributes["url.path"] == line["url.path"] == f"{prefix}/admin/end-users/{{id}}"
+    (plain,) = spans.of(exchange, Options())
+    assert plain.attributes["url.path"] == exchange.path[:512]
+
+
+@pytest.mark.parametrize(
+    ("parent", "remote", "said"), [("1" * 16, True, True), ("1" * 16, False, False), ("", True, False)]
+)
+def test_a_parent_is_remote_where_it_is_another_processs(parent, remote, said):
+    exchange = request()
+    exchange.trace = type(TRACE)("a" * 32, "b" * 16, parent, remote=remote)
+    assert [span.parent_remote for span in of(exchange)] == [said]
 
 
 def test_a_request_without_a_trace_or_that_is_not_sampled_has_no_spans():
@@ -384,7 +416,7 @@ def test_the_readme_lists_every_attribute_and_no_other():
     used = Usage(9, 9, cached_tokens=1, cache_write_tokens=1, reasoning_tokens=1)
     record = call(exchange, answer=Answer(used), n=2, stream=True, **asked)
     record.first_chunk, record.url = record.began, "http://host:1/"
-    call(exchange, answer=Answer(error=UpstreamConnectionError("x")), first=2)
+    call(exchange, answer=Answer(error=UpstreamConnectionError("x")), first=2).why = "retry"
     judged(exchange, ("pii", "mask"), status="error")
     written = {name for span in of(exchange, content=True) for name in span.attributes}
     written |= {event.name for span in of(exchange) for event in span.events}

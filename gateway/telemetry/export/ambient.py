@@ -14,9 +14,9 @@ from gateway.exchange import Trace
 _API, _SDK = "opentelemetry.trace", "opentelemetry.sdk.trace"
 
 
-def caller() -> tuple[str, str] | None:
-    """The span at work here, which the application's own instrumentation has begun, as `traceparent` and `tracestate`;
-    None where there is none."""
+def caller() -> tuple[tuple[str, str], bool] | None:
+    """The span at work here as `traceparent` and `tracestate`, and whether it is another process's, which the
+    application has only read of; else its own instrumentation has begun it. None where there is none."""
     if _API not in sys.modules:
         return None
     from opentelemetry.trace import get_current_span
@@ -25,7 +25,7 @@ def caller() -> tuple[str, str] | None:
     if not found.is_valid:
         return None
     parent = f"00-{found.trace_id:032x}-{found.span_id:016x}-{int(found.trace_flags):02x}"
-    return parent, found.trace_state.to_header()
+    return (parent, found.trace_state.to_header()), found.is_remote
 
 
 def hosted(plan: Plan) -> bool:

@@ -6,11 +6,10 @@ not read here but given (`gateway.config.otel`).
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock, local
+from threading import Lock
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
@@ -22,18 +21,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from gateway.config.otel_receiver import Otlp
 from gateway.telemetry.export.aside import aside
 from gateway.telemetry.export.official_terms import over_grpc, over_http
+from gateway.telemetry.export.overheard import Overheard
 from gateway.telemetry.export.readable import readable
 from gateway.telemetry.export.trouble import Trouble
 from gateway.telemetry.logs import Logger
 from gateway.telemetry.span import Span, Value
-
-_LOGGERS = (
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "opentelemetry.exporter.otlp.proto.grpc.exporter",
-)
-"""Where the exporters say what went wrong, several times for each batch."""
-
-_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +126,12 @@ class _Counted(SpanExporter):
 
     def __init__(self, inner: SpanExporter, trouble: Trouble) -> None:
         self._inner, self._trouble = inner, trouble
-        self._overheard = _Overheard()
+        self._overheard = Overheard()
         self._lock = Lock()
         self._down = False
         self._abandoned = False
         self.handed = self.sent = self.failed = 0
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._overheard)
+        self._overheard.listen()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         with self._lock:
@@ -169,33 +160,7 @@ class _Counted(SpanExporter):
                 return
             self._down = True
         self._inner.shutdown()
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self._overheard)
-
-
-class _Overheard(logging.Filter):
-    """Keeps what an exporter logs while it works for us, rather than let it through; others' exporters go on talking.
-
-    `reason` is the first thing said about the last batch.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._here = local()
-        self.reason = ""
-
-    def __enter__(self) -> None:
-        self._here.now = True
-        self.reason = ""
-
-    def __exit__(self, *_: object) -> None:
-        self._here.now = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not getattr(self._here, "now", False):
-            return True
-        self.reason = self.reason or record.getMessage()[:_LONGEST_REASON]
-        return False
+        self._overheard.leave()
 
 
 def http(otlp: Otlp) -> SpanExporter:

@@ -2,6 +2,7 @@
 gateway's numbers as its SDK would give them. They work in a thread, once a minute.
 """
 
+import re
 from collections.abc import Mapping
 
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
@@ -27,11 +28,15 @@ from gateway.config.otel_receiver import Otlp
 from gateway.telemetry.export.aside import aside
 from gateway.telemetry.export.official_terms import over_grpc, over_http
 from gateway.telemetry.export.otlp_metrics import Sent, told
+from gateway.telemetry.export.overheard import Overheard
 from gateway.telemetry.instruments import Kind
 from gateway.telemetry.registry import Points, Snapshot
 from gateway.telemetry.span import Value
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
+
+_NO_SUCH_SERVICE = re.compile(r"\bStatusCode\.UNIMPLEMENTED\b|\bcode: (?:404|405)\b")
+"""What the exporters say of a receiver that is for traces only, over gRPC and over HTTP."""
 
 
 class OfficialMetrics:
@@ -46,11 +51,24 @@ class OfficialMetrics:
         self._inner = inner
         self._resource = Resource(dict(resource))
         self._scope = InstrumentationScope(*scope)
+        self._overheard = Overheard()
 
     async def __call__(self, snapshot: Snapshot) -> Sent:
-        result = await aside(lambda: self._inner.export(self.data(snapshot)))
-        taken = result is MetricExportResult.SUCCESS
-        return Sent(taken, "" if taken else "the exporter failed")
+        return await aside(lambda: self._sent(snapshot))
+
+    def _sent(self, snapshot: Snapshot) -> Sent:
+        """In a thread: what became of it, which the exporter tells its log alone."""
+        overheard = self._overheard
+        overheard.listen()
+        try:
+            with overheard:
+                result = self._inner.export(self.data(snapshot))
+        finally:
+            overheard.leave()
+        if result is MetricExportResult.SUCCESS:
+            return Sent(taken=True)
+        reason = overheard.reason or "the exporter failed"
+        return Sent(taken=False, reason=reason, absent=_NO_SUCH_SERVICE.search(reason) is not None)
 
     def data(self, snapshot: Snapshot) -> MetricsData:
         """The SDK's form of a snapshot."""

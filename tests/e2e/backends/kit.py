@@ -163,7 +163,7 @@ def ask(gateway: kit.Process, case: Case, headers: Mapping[str, str] | None = No
 
 def _records(gateway: kit.Process, name: str) -> list[str]:
     """The usage records of a request, those lines that are written to their end."""
-    whole = gateway.out.rpartition("\n")[0].splitlines()
+    whole = gateway.out.splitlines()
     return [line for line in whole if f'"gateway.request.id":"{name}"' in line and '"event":"request"' in line]
 
 

@@ -173,7 +173,7 @@ async def test_auto_goes_the_official_way_once_a_collector_says_that_it_takes_no
 
 @looped
 @pytest.mark.parametrize("status", [b"404 Not Found", b"405 Method Not Allowed"])
-@pytest.mark.parametrize("protocol", ["auto", "http/json"])
+@pytest.mark.parametrize("protocol", ["auto", "http/json", "http/protobuf"])
 async def test_a_backend_for_traces_only_is_asked_once_and_that_is_no_trouble(caplog, protocol, status):
     caplog.set_level("INFO")
     async with collector(response(b"", status=status), OK) as server, posting() as post:
@@ -192,7 +192,9 @@ async def test_a_collector_that_refuses_every_form_is_told_once(caplog):
         await made.flush()
         await made.flush()
     assert (made.sent, made.failed) == (0, 2)
-    assert [reason for reason, _ in troubles(caplog)] == ["the exporter failed"]
+    ((reason, _),) = troubles(caplog)
+    assert "415" in reason
+    assert len(caplog.records) == 1, "the exporter's own lines are not let through"
 
 
 @dataclass
@@ -211,10 +213,12 @@ class Receiver(service.MetricsServiceServicer):
 
 
 @contextmanager
-def grpc_server(receiver: Receiver) -> Iterator[str]:
+def grpc_server(receiver: Receiver | None) -> Iterator[str]:
+    """A server; without a receiver it has no service for metrics."""
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
-        service.add_MetricsServiceServicer_to_server(receiver, server)
+        if receiver is not None:
+            service.add_MetricsServiceServicer_to_server(receiver, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
@@ -234,6 +238,31 @@ async def test_numbers_arrive_over_grpc(compression):
     assert (made.sent, receiver.metadata[0]["x-api-key"]) == (1, "k")
     (resource,) = receiver.requests[0].resource_metrics
     assert "gateway.requests" in [metric.name for metric in resource.scope_metrics[0].metrics]
+
+
+@looped
+async def test_a_backend_for_traces_only_is_asked_once_over_grpc_too(caplog):
+    caplog.set_level("INFO")
+    with grpc_server(None) as url:
+        async with posting() as post:
+            made = sender(url, post, "grpc")
+            made.start()
+            await made._task
+            await made.close(5)
+    assert (made.sent, made.failed) == (0, 0)
+    ((level, reason),) = [(record.levelname, vars(record)["reason"]) for record in caplog.records]
+    assert level == "INFO"
+    assert "UNIMPLEMENTED" in reason
+
+
+@looped
+async def test_a_grpc_receiver_that_is_not_there_is_told_once_however_often_it_is_asked(caplog):
+    async with posting() as post:
+        made = sender(f"http://127.0.0.1:{closed_port()}", post, "grpc", timeout=0.2)
+        for _ in range(3):
+            await made.flush()
+    assert (made.sent, made.failed) == (0, 3)
+    assert [record.message for record in caplog.records] == ["telemetry_trouble"]
 
 
 def test_files_of_certificates_are_read_for_an_encrypted_connection(tmp_path):
