@@ -1,8 +1,8 @@
 """guardrail-gateway: guardrails, logging and accounting in front of LLM completions.
 
 Ways in, all first class: `gateway serve`, `from gateway import text_completion, atext_completion`, the ASGI application
-`Gateway` mounted in your own, and `protect(app)`, `GuardrailMiddleware` or `TelemetryMiddleware` in front of it. Heavy
-parts are imported on first use.
+`Gateway` mounted in your own, and in front of it `protect(app)`, `GuardrailMiddleware`, `TelemetryMiddleware` and
+`EndUserMiddleware`. Heavy parts are imported on first use.
 """
 
 from importlib import import_module
@@ -12,11 +12,12 @@ from gateway.version import __version__
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.embed import GuardrailMiddleware, TelemetryMiddleware, protect
+    from gateway.embed import EndUserMiddleware, GuardrailMiddleware, TelemetryMiddleware, protect
     from gateway.sdk import Client, atext_completion, text_completion
 
 __all__ = [
     "Client",
+    "EndUserMiddleware",
     "Gateway",
     "GuardrailMiddleware",
     "TelemetryMiddleware",
@@ -28,6 +29,7 @@ __all__ = [
 
 _HOMES = {
     "Client": "gateway.sdk",
+    "EndUserMiddleware": "gateway.embed",
     "Gateway": "gateway.app",
     "GuardrailMiddleware": "gateway.embed",
     "TelemetryMiddleware": "gateway.embed",

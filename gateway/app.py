@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -10,10 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.admitting import Admitting
 from gateway.config import environment, otel
 from gateway.config.model import Settings
 from gateway.config.source import Source
-from gateway.endpoints import health, openapi
+from gateway.dispatching import Dispatching
+from gateway.endpoints import health, openapi, usage
 from gateway.endpoints.completions import Completions
 from gateway.endpoints.end_users import AllEndUsers, OneEndUser
 from gateway.endpoints.guardrails import GuardrailCheck, Policies
@@ -24,15 +27,17 @@ from gateway.errors import ConfigError, MethodNotAllowed, RequestError, RouteNot
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
 from gateway.identity.callers import Callers, Identity
+from gateway.ledger.books import Books
 from gateway.ledger.keys import Database, SqlEndUsers, SqlKeys
 from gateway.middleware import stack
 from gateway.middleware.guard_input import Counts
 from gateway.observing import Observing
 from gateway.providers.demo.app import app as demo_app
-from gateway.routing import guarding
+from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.engines.asgi_app import AsgiUpstream
 from gateway.routing.engines.pooled.pool import PooledUpstream
+from gateway.routing.protection import Protection
 from gateway.routing.upstream import Switch, Upstream
 from gateway.telemetry import conventions as names
 from gateway.telemetry.logs import Logger
@@ -96,14 +101,20 @@ class Gateway:
         metrics_folder: Path | None = None,
     ) -> None:
         self.log = log
-        self.plan = _telemetry_plan(settings)
+        self.plan = otel.of(settings)
         self.http2 = settings.general.http2
         self.upstream = upstream or default_upstream(self.http2)
         self.pool = Pool()
         self.database_url = settings.general.database_url
         self.database = Database(self.database_url)
+        self.books = Books(settings, log)
         self.identity = Identity(SqlKeys(self.database), SqlEndUsers(self.database))
         self.observing = Observing(self.plan, options(settings, self.plan), self.upstream, log, metrics_folder)
+        several, spent = metrics_folder is not None, self.books.spent
+        self.admitting = Admitting(settings, self.upstream, self.observing.metrics, log, several=several, spent=spent)
+        self.protection = Protection(self.admitting.remote)
+        self.observing.metrics.watch(names.QUEUE_DEPTH, self.protection.depths)
+        self.dispatching = Dispatching(self.observing.metrics, log, self.admitting.remote)
         if self.plan.warnings:
             log.warning("telemetry_warnings", warnings=list(self.plan.warnings))
         self.stale = False
@@ -125,12 +136,14 @@ class Gateway:
         Raises:
             ConfigError: the new one cannot be served, and the old one goes on.
         """
-        plan = _telemetry_plan(settings)
+        plan = otel.of(settings)
         self.serving = self._build(settings, source, plan)
         if settings.general.http2 != self.http2:
             self.log.warning("setting_waits_for_restart", setting="general_settings.http2")
         if settings.general.database_url != self.database_url:
             self.log.warning("setting_waits_for_restart", setting="general_settings.database_url")
+        if settings.ledger != self.books.settings:
+            self.log.warning("setting_waits_for_restart", setting="ledger")
         if changed_exporting(self.plan, plan):
             self.log.warning("setting_waits_for_restart", setting="telemetry.otlp_*, service_name, resource_attributes")
         self.stale = False
@@ -143,31 +156,40 @@ class Gateway:
         """Begin what goes on beside requests, on the running event loop: a server calls it once.
 
         Raises:
-            ConfigError: see `Observing.start`.
+            ConfigError: see `Observing.start` and `Books.start`.
         """
         self.observing.start()
         self.identity.start()
+        self.dispatching.start()
+        self.books.start()
 
     async def close(self) -> None:
-        """Send what telemetry has left, close the connections to providers, and take no more work for guards that
+        """Settle and send what is left, close the connections to providers, and take no more work for guards that
         block."""
         self.pool.close()
+        await self.dispatching.close()
+        await self.admitting.close()
         await self.observing.close()
+        await self.books.close()
         self.identity.close()
         await self.database.close()
         await self.upstream.close()
 
     def _build(self, settings: Settings, source: Source, plan: otel.Plan) -> Serving:
         catalogue = Catalogue(settings, source)
-        ports = guarding.ports(self.upstream, catalogue, self.pool, self._note)
+        protection = self.protection
+        caller = call.make(catalogue, settings, self.upstream, self.dispatching.book, protection.gates)
+        ports = guarding.ports(caller, self.pool, self._note)
         policies, files = guarding.policies(settings, source, ports)
         self.observing.metrics.know(catalogue.names(), {deployment.model for deployment in settings.deployments})
+        self.dispatching.use(caller.router)
         counts: Counts = defaultdict(Counter)
-        completions = Completions(catalogue, self.upstream, settings.general.max_parallel_prompts, self.log)
+        completions = Completions(catalogue, caller, self.log, protection.reuse)
         models = Models(catalogue, int(time()))
         callers = self.identity.using(settings, source.files[0].parent if source.files else Path(), ports.call)
-        checks = {"configuration": self._configuration, "models": lambda: _models(catalogue)}
-        ready = health.Ready({**checks, "keys": lambda: self.identity.state})
+        checks = {"configuration": self._configuration, "models": lambda: self.dispatching.state}
+        checks["counters"], checks["protection"] = lambda: self.admitting.state, protection.ready
+        ready = health.Ready({**checks, "keys": lambda: self.identity.state, "ledger": lambda: self.books.state})
         routes = (
             *(Route(path, completions, methods=["POST"]) for path in COMPLETION_PATHS),
             *(Route(path, models, methods=["GET"]) for path in ("/v1/models", "/models", "/v1/models/{model:path}")),
@@ -179,7 +201,7 @@ class Gateway:
                 methods=["POST"],
             ),
             Route("/admin/policies", Policies(policies, counts), methods=["GET"]),
-            *_administration(self.identity, callers, settings.general.request_read_timeout),
+            *_administration(self.identity, callers, self.books, settings.general.request_read_timeout),
             Route(
                 METRICS_PATH,
                 Scrape(self.observing.metrics, {names.SERVICE_VERSION: __version__, **plan.resource}),
@@ -190,8 +212,10 @@ class Gateway:
         app: ASGIApp = _Routes(routes)
         telemetry = self.observing.telemetry.using(options(settings, plan))
         decode = guarding.decoder(catalogue)
-        for step in reversed(stack(settings, self.log, policies, decode, counts, telemetry, callers)):
+        known = (callers, self.books, self.admitting.using(settings, catalogue), protection.gates.completions)
+        for step in reversed(stack(settings, self.log, policies, decode, counts, telemetry, *known)):
             app = step.cls(app, *step.args, **step.kwargs)
+        protection.use(settings)
         return Serving(settings, catalogue, policies, (*source.files, *files), routes, app)
 
     def _note(self, event: str, attributes: Mapping[str, str | int | float]) -> None:
@@ -203,29 +227,18 @@ class Gateway:
         return True, "ok"
 
 
-def _telemetry_plan(settings: Settings) -> otel.Plan:
-    """What telemetry does, by the settings and the process's variables.
-
-    Raises:
-        ConfigError: every fault of those variables.
-    """
-    return otel.plan(settings.telemetry, {**environment.snapshot(), **settings.environment_variables})
-
-
-def _administration(identity: Identity, callers: Callers, seconds: float) -> tuple[Route, ...]:
-    """The routes of keys and end users; a client has so many seconds to send its body."""
-    one = OneEndUser(identity.end_users, callers.naming, seconds)
+def _administration(identity: Identity, callers: Callers, books: Books, seconds: float) -> tuple[Route, ...]:
+    """The routes of keys, end users and usage; a client has so many seconds to send its body."""
+    one = OneEndUser(identity.end_users, callers.naming, seconds, partial(usage.forgetting, books))
+    everybody = AllEndUsers(identity.end_users, partial(usage.spending, books))
     return (
         Route("/admin/keys", Keys(identity.keyring, callers.hashes, seconds), methods=["GET", "POST"]),
         Route("/admin/keys/{id}", Key(identity.keyring, seconds), methods=["PATCH", "DELETE"]),
-        Route("/admin/end-users", AllEndUsers(identity.end_users), methods=["GET"]),
+        Route("/admin/end-users", everybody, methods=["GET"]),
         Route("/admin/end-users/{id:path}", one, methods=["PATCH", "DELETE"]),
+        Route("/admin/usage", usage.Usage(books), methods=["GET"]),
+        Route("/admin/usage/records", usage.Records(books, callers.naming), methods=["GET"]),
     )
-
-
-def _models(catalogue: Catalogue) -> tuple[bool, str]:
-    count = len(catalogue.names())
-    return count > 0, f"{count} aliases" if count else "no model is configured"
 
 
 class _Routes:

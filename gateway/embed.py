@@ -3,6 +3,7 @@
     app = protect(app, config="config.yaml")
     app.add_middleware(GuardrailMiddleware, policies=["pii", "secrets"])
     app.add_middleware(TelemetryMiddleware, service_name="mine", otlp_endpoint="http://localhost:4318")
+    app.add_middleware(EndUserMiddleware, database_url="sqlite:///usage.db")
 
 They read what completions are asked and answered (`/v1/completions`, `/v1/chat/completions` and the paths that end like
 them) and leave every other path alone; guards judge those too where `guard_all` is set. Steps that are added one by one
@@ -13,13 +14,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from gateway.app import default_upstream
 from gateway.config.load import Loaded, from_mapping, load
 from gateway.config.model import Settings
 from gateway.config.source import Source
 from gateway.errors import ConfigError
+from gateway.front import Front, telling_behind
 from gateway.guards import assemble
 from gateway.guards import load as documents
 from gateway.guards.packs import names as packs
@@ -27,29 +29,23 @@ from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
 from gateway.middleware.errors import ErrorMiddleware
 from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
-from gateway.middleware.foreign_observation import Telling, Watched
+from gateway.middleware.foreign_observation import Watched
 from gateway.middleware.foreign_prices import Prices, given
 from gateway.middleware.foreign_scope import ForeignScopeMiddleware, LeavingMiddleware
 from gateway.middleware.foreign_telling import TellingMiddleware
 from gateway.middleware.identity import IdentityMiddleware
-from gateway.routing import guarding
+from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Upstream
 from gateway.telemetry import logs
-from gateway.telling import Tells, priced
-from gateway.wire.asgi import App, Message, Receive, Scope, Send
+from gateway.telling import Accounts, Tells, priced
+from gateway.wire.asgi import App
 
 Config = str | Path | Mapping[str, Any] | Settings | None
 
 
 _PROVIDER = "openai"
 """Who is taken to be behind an app where nobody says: the language it speaks is OpenAI's."""
-
-_DEEPEST = 64
-
-
-class _Closes(Protocol):
-    async def close(self) -> None: ...
 
 
 class _Guards:
@@ -60,10 +56,11 @@ class _Guards:
     ) -> None:
         self.upstream: Upstream = default_upstream()
         self._pool = Pool()
-        if settings is not None and settings.deployments:
-            ports = guarding.ports(self.upstream, Catalogue(settings, source or Source()), self._pool)
-        else:  # without models there is none to ask: a document that needs one is told so
-            ports = replace(guarding.ports(self.upstream, Catalogue(Settings(), Source()), self._pool), ask=None)
+        known = settings or Settings()
+        caller = call.make(Catalogue(known, source or Source()), known, self.upstream)
+        ports = guarding.ports(caller, self._pool)
+        if not known.deployments:  # without models there is none to ask: a document that needs one is told so
+            ports = replace(ports, ask=None)
         self.policies: tuple[Policy, ...] = assemble.every(loaded.policies, ports)
 
     async def close(self) -> None:
@@ -72,58 +69,11 @@ class _Guards:
         await self.upstream.close()
 
 
-class _Front:
-    """An app behind some steps. At the end of the app's lifespan, what they hold open is closed; an app that has none
-    keeps them to the end of the process."""
-
-    def __init__(self, app: App, stack: App, holds: _Closes, tells: Tells | None = None) -> None:
-        self.app = app
-        self._stack = stack
-        self._holds = holds
-        self.tells = tells
-
-    @property
-    def policies(self) -> tuple[Policy, ...]:
-        """The policies in force."""
-        return self._holds.policies if isinstance(self._holds, _Guards) else ()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {', '.join(policy.name for policy in self.policies)}>"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._stack(scope, receive, send)
-            return
-        begun = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "lifespan.startup.complete":
-                begun = True
-                if self.tells is not None:
-                    self.tells.start()  # only now: where the app traces, it has begun to
-            elif begun and message["type"].startswith("lifespan.shutdown."):
-                begun = False
-                await self._close()  # before the server hears of it: then it may go at once
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noted)
-        finally:
-            if begun:
-                await self._close()
-
-    async def _close(self) -> None:
-        if self.tells is not None:
-            await self.tells.close()
-        await self._holds.close()
-
-
-class Protected(_Front):
+class Protected(Front):
     """What `protect` makes: an ASGI app."""
 
 
-class GuardrailMiddleware(_Front):
+class GuardrailMiddleware(Front):
     """Guardrails alone, without a configuration file: `app.add_middleware(GuardrailMiddleware, policies=["pii"])`.
 
     Args:
@@ -157,11 +107,13 @@ class GuardrailMiddleware(_Front):
             Watched(app), guards.policies, guard_all=guard_all, unreadable=unreadable, max_bytes=max_request_bytes
         )
         stack: App = ForeignScopeMiddleware(step)
-        behind = _telling_behind(app)  # it is told of what is refused here, too
-        super().__init__(app, stack if behind is None else TellingMiddleware(stack, behind), guards)
+        behind = telling_behind(app)  # it is told of what is refused here, too
+        super().__init__(
+            app, stack if behind is None else TellingMiddleware(stack, behind), guards, policies=guards.policies
+        )
 
 
-class TelemetryMiddleware(_Front):
+class TelemetryMiddleware(Front):
     """Telemetry alone: `app.add_middleware(TelemetryMiddleware, service_name="mine", otlp_endpoint="http://…:4318")`.
 
     For every completion a server span and a span of the call with its tokens and cost, numbers, and a line of the log
@@ -208,6 +160,48 @@ class TelemetryMiddleware(_Front):
         return f"<TelemetryMiddleware {self.tells!r}>"
 
 
+class EndUserMiddleware(Front):
+    """Accounting alone: `app.add_middleware(EndUserMiddleware, database_url="sqlite:///usage.db")`.
+
+    Every completion leaves one record in the ledger, before the last byte of its answer leaves: for which end user,
+    with which tags, by which model, how many tokens, what it cost. `gateway usage` and `GET /admin/usage` of a gateway
+    on the same database read them. What the app is sent and what it answers passes at once and unchanged; a line of
+    the log (`logging.getLogger("gateway")`) says the same. Beside a `TelemetryMiddleware`, or behind `protect`, one
+    record is made, which both use. What a step further out refuses does not come this far: put this one outermost.
+
+    Args:
+        app: any ASGI app; Starlette and FastAPI give it themselves.
+        database_url: SQLite or PostgreSQL, as `general_settings.database_url`.
+        end_users: as in the configuration: `sources`, `pseudonymize` and `pseudonym_key`.
+        ledger: any key of the configuration's `ledger`.
+        provider, prices: as for `TelemetryMiddleware`.
+
+    Raises:
+        ConfigError: everything that is wrong with these.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        database_url: str = "sqlite:///gateway.db",
+        end_users: Mapping[str, Any] | None = None,
+        ledger: Mapping[str, Any] | None = None,
+        provider: str = "openai",
+        prices: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        sections = {"general_settings": {"database_url": database_url}, "ledger": dict(ledger or {})}
+        settings = from_mapping({**sections, "end_users": dict(end_users or {})}).settings
+        accounts = Accounts(settings, Prices(provider, given(provider, prices or {})), logs.make("library"))
+        telling, behind = accounts.telling, telling_behind(app)
+        if behind is not None:
+            telling = replace(behind, recording=accounts.recording, sources=telling.sources)
+        super().__init__(app, TellingMiddleware(Watched(app), telling), tells=accounts)
+
+    def __repr__(self) -> str:
+        return f"<EndUserMiddleware {self.tells!r}>"
+
+
 def protect(
     app: App,
     config: Config = None,
@@ -219,15 +213,16 @@ def protect(
     """An ASGI app: the gateway's whole stack in front of `app`.
 
     Every request gets an id, a log line, a span and the gateway's headers; completions are guarded on their way in and
-    out, and their tokens and cost are told (see `TelemetryMiddleware`).
+    out, and their tokens and cost are told (see `TelemetryMiddleware`), and recorded where the configuration names a
+    `database_url` or a key of `ledger` (see `EndUserMiddleware`).
     With a `master_key` configured every request needs it, but for health checks and `/openapi.json`. Without one `app`
     goes on authenticating its own callers: nobody is asked for a key.
 
     Args:
         app: any ASGI app.
         config: a path, a mapping of the same form, settings, or None for a gateway without models of its own. Of a
-            configuration, `policies`, `general_settings`, `telemetry`, `end_users` (not `require` and budgets) and, for
-            prices and guards that ask a model, `model_list` are read.
+            configuration, `policies`, `general_settings`, `ledger`, `telemetry`, `end_users` (not `require` and
+            budgets) and, for prices and guards that ask a model, `model_list` are read.
         policies: names of packs or paths of documents, in place of the configuration's. Without either, the pack
             `default` is in force; an empty list asks for none.
         guard_all: see `GuardrailMiddleware`.
@@ -256,17 +251,9 @@ def protect(
     )
     if general.master_key is not None:
         step = IdentityMiddleware(step, general.master_key)
-    step = ForeignScopeMiddleware(ErrorMiddleware(LeavingMiddleware(step), log), every=True)
-    return Protected(app, TellingMiddleware(step, tells.telling, every=True), guards, tells)
-
-
-def _telling_behind(app: object) -> Telling | None:
-    """How requests are told of by a step behind this one, as Starlette and FastAPI nest what is added to them."""
-    for _ in range(_DEEPEST):
-        if isinstance(app, _Front) and app.tells is not None:
-            return app.tells.telling
-        app = getattr(app, "app", None)
-    return None
+    step = ErrorMiddleware(LeavingMiddleware(step), log)
+    step = ForeignScopeMiddleware(step, every=True, litellm="litellm" in settings.telemetry.compat)
+    return Protected(app, TellingMiddleware(step, tells.telling, every=True), guards, tells, guards.policies)
 
 
 def _loaded(config: Config) -> Loaded:

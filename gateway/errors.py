@@ -7,6 +7,7 @@
     │   ├── InvalidType                      invalid_type
     │   ├── InvalidValue                     invalid_value
     │   ├── UnsupportedParameter             unsupported_parameter
+    │   ├── ContextTooLong                   context_length_exceeded
     │   ├── ModelNotFound                404 model_not_found
     │   ├── RouteNotFound                404 route_not_found
     │   ├── MethodNotAllowed             405 method_not_allowed
@@ -16,6 +17,8 @@
     ├── PolicyBlocked                    400 guardrail_violation / policy_blocked
     ├── AuthenticationError              401 authentication_error / invalid_api_key
     ├── PermissionDenied                 403 permission_error / model_not_allowed, end_user_blocked
+    ├── RateLimited                      429 rate_limit_error / rate_limit_exceeded
+    ├── BudgetExceeded                   429 insufficient_quota / budget_exceeded
     ├── UpstreamError                    502 upstream_error
     │   ├── UpstreamRejected             4xx the provider refused the request; its status and message are kept
     │   ├── UpstreamRateLimited          429 rate_limit_error / rate_limit_exceeded
@@ -60,10 +63,8 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.headers: Mapping[str, str] = headers or {}
-        if status is not None:
-            self.status = status
-        if code is not None:
-            self.code = code
+        self.status = status or self.status
+        self.code = code or self.code
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status} {self.code} param={self.param!r}>"
@@ -109,6 +110,12 @@ class UnsupportedParameter(RequestError):
     """A parameter that nobody knows, or that the chosen provider cannot honour."""
 
     code = "unsupported_parameter"
+
+
+class ContextTooLong(RequestError):
+    """The prompt is longer than any deployment of the model takes; the code is the one OpenAI's API has."""
+
+    code = "context_length_exceeded"
 
 
 class ModelNotFound(RequestError):
@@ -190,9 +197,26 @@ class PermissionDenied(GatewayError):
     code = "model_not_allowed"
 
 
-class UpstreamError(GatewayError):
-    """The provider failed; another deployment may do better."""
+class RateLimited(GatewayError):
+    """A limit of the gateway is reached: of the key, the end user, a tag, the model, or of all."""
 
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(GatewayError):
+    """A budget does not suffice for the request; the message says which, and when it begins anew."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+
+
+class UpstreamError(GatewayError):
+    """The provider failed; another deployment may do better. `answered` is its HTTP status, where it sent one."""
+
+    answered: int | None = None
     status = 502
     type = "upstream_error"
     code = "upstream_error"
@@ -207,12 +231,8 @@ class UpstreamRejected(UpstreamError):
     retryable = False
 
 
-class UpstreamRateLimited(UpstreamError):
+class UpstreamRateLimited(RateLimited, UpstreamError):
     """The provider's rate limit or quota is used up."""
-
-    status = 429
-    type = "rate_limit_error"
-    code = "rate_limit_exceeded"
 
 
 class UpstreamConnectionError(UpstreamError):
@@ -277,24 +297,3 @@ def error_classes() -> list[type[GatewayError]]:
     for cls in found:
         found.extend(sub for sub in cls.__subclasses__() if sub not in found)
     return found
-
-
-def from_body(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> GatewayError:
-    """The error that `body` describes, so that a caller in process catches what a client over HTTP would read.
-
-    Args:
-        status: the HTTP status; 200 for an error inside a stream.
-        body: an object with an `error` key as `GatewayError.body` makes it.
-    """
-    error = body["error"]
-    code, kind = error.get("code"), error.get("type")
-    candidates = [cls for cls in error_classes() if cls.code == code and cls.type == kind]
-    exact = [cls for cls in candidates if cls.status == status]
-    # The last one is the most particular: parents come first, and a parent may share its code with a child.
-    cls = (exact or candidates or [UpstreamError if status == 200 or status >= 500 else RequestError])[-1]
-    if cls in (ConfigError, GatewayError):
-        cls = InternalError
-    made = cls(error["message"], param=error.get("param"), code=code, headers=headers)
-    if status != 200:
-        made.status = status
-    return made

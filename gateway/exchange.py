@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from time import perf_counter, time_ns
-from typing import Any
+from typing import Any, Literal
 
 from gateway.errors import GatewayError
 from gateway.judgement import Capture, Judgement
 from gateway.principal import Principal
-from gateway.types import Call, CompletionRequest, Cost, Delta, FinishReason, Opening, Usage
+from gateway.types import Call, CompletionRequest, Cost, Delta, EndReason, Opening, Usage
+from gateway.usage import UsageRecord
 
 SCOPE_KEY = "gateway.exchange"
 """Where a scope carries its Exchange."""
@@ -31,13 +32,24 @@ Filter = Callable[[AsyncIterator[Delta]], AsyncIterator[Delta]]
 """Reads an answer's deltas and gives out what may leave; whoever writes the answer applies the filters in order."""
 
 
+Reason = Literal["first", "retry", "fallback", "hedge", "resume"]
+"""Why a provider is called: for the first time; again after a failure, where the alias asked for can still be served
+(`retry`) or under another one (`fallback`); beside a call that is slow; or for the rest of a stream that broke."""
+
+
+Reused = Literal["hit", "miss", "bypass", "coalesced"]
+"""An answer that was kept (`hit`) or was not (`miss`), that was not looked for (`bypass`: the client forbids it, or the
+cache cannot be asked), or that belongs to an equal request at the same time (`coalesced`)."""
+
+
 @dataclass(slots=True)
 class CallRecord:
     """One call to a provider, as spans, metrics and the ledger tell it. Times are seconds of `perf_counter`.
 
     `model` is the provider's name for it. `call` is what was asked: its text is the guarded one, and `repr` leaves it
     out. `first` is the index of its first choice in the client's answer, by which `finish_reasons` are numbered too,
-    and `attempt` counts the calls for that choice: 1, then each retry and fallback.
+    and `attempt` counts the calls for that choice: 1, then each further one. `why` is the reason for it, `instead_of`
+    the call whose failure it makes good; where several do so, the first of them has it.
     """
 
     provider: str
@@ -46,6 +58,8 @@ class CallRecord:
     call: Call = field(repr=False)
     first: int
     attempt: int
+    why: Reason = "first"
+    instead_of: "CallRecord | None" = field(default=None, repr=False)
     began: float = field(default_factory=perf_counter)
     url: str = field(default="", repr=False)
     """Where it went; a provider's address may hold a key, so only its host is ever told."""
@@ -57,7 +71,7 @@ class CallRecord:
     """When the first text of a stream came."""
     ended: float | None = None
     opening: Opening | None = None
-    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
+    finish_reasons: dict[int, EndReason] = field(default_factory=dict)
     usage: Usage | None = None
     """None where nothing is to pay: the provider refused, or was not reached."""
     cost: Cost | None = None
@@ -72,7 +86,8 @@ class CallRecord:
 class Trace:
     """The trace a request belongs to (W3C trace context). Ids are lower-case hex.
 
-    `parent_id` is the caller's span, empty where the trace begins here. `span_id` is this request's own. `sampled` says
+    `parent_id` is the caller's span, empty where the trace begins here; `remote` says that the caller is another
+    process. `span_id` is this request's own. `sampled` says
     whether its spans are kept; `state` is the caller's `tracestate`, handed on as it came.
     """
 
@@ -81,6 +96,18 @@ class Trace:
     parent_id: str = ""
     sampled: bool = True
     state: str = ""
+    remote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How the tightest limit of one unit, `requests` or `tokens`, stands for this request: what it allows, what is left
+    of it, and the seconds until it is whole again, None where it never is."""
+
+    unit: str
+    limit: int
+    remaining: int
+    reset: float | None
 
 
 @dataclass(slots=True)
@@ -114,6 +141,8 @@ class Exchange:
 
     # what
     request: CompletionRequest | None = None
+    rates: tuple[Rate, ...] = ()
+    """The limits it was held against, those a client paces itself by."""
     timeout: float | None = None
     """Seconds the client is willing to wait (`x-gateway-timeout`)."""
     filters: list[Filter] = field(default_factory=list)
@@ -131,7 +160,11 @@ class Exchange:
     deployment: str | None = None
     served_model: str | None = None
     attempts: int = 0
+    resumed: int = 0
+    """How often a stream that broke after its first text was continued by another call."""
     dropped: tuple[str, ...] = ()
+    reused: Reused | None = None
+    """Whether the answer is another request's; None where its model uses none again."""
     opening: Opening | None = None
     calls: list[CallRecord] = field(default_factory=list)
     """Every call to a provider, in the order they began."""
@@ -141,18 +174,27 @@ class Exchange:
     """Tokens, summed over all calls; without a call, those the gateway counted."""
     cost: Cost | None = None
     """USD, summed over all calls; None where no call has anything to pay."""
-    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
+    finish_reasons: dict[int, EndReason] = field(default_factory=dict)
     status: int = 0
     error: GatewayError | None = None
     started: bool = False
     """True once a byte of the answer has left: from then on the answer can only be finished in-band."""
     first_chunk: float | None = None
     """Seconds from the start to the first text that left."""
+    accounted: bool = False
+    """Whether the ledger is still to have a record of it."""
+    record: UsageRecord | None = field(default=None, repr=False)
+    """What the ledger has of it, made before the last byte left."""
 
     _tried: dict[int, int] = field(default_factory=dict)
     _waiting: int = 0
     _waiting_since: float = 0.0
     _waited: float = 0.0
+
+    @property
+    def tenant(self) -> tuple[str, str]:
+        """Whose request it is: a key by its id, which is another one for every kind of key, and an end user of it."""
+        return self.principal.id if self.principal is not None else "", self.end_user or ""
 
     def judgements(self) -> list[Judgement]:
         """Every policy's verdicts, input before output."""
@@ -184,10 +226,22 @@ class Exchange:
         pending = now - self._waiting_since if self._waiting else 0.0
         return now - self.began - self._waited - pending
 
-    def begin(self, provider: str, deployment: str, model: str, call: Call, first: int) -> CallRecord:
-        """A call to a provider begins, for the choices from `first` on."""
-        attempt = self._tried[first] = self._tried.get(first, 0) + 1
-        record = CallRecord(provider, deployment, model, call, first, attempt)
+    def begin(
+        self,
+        provider: str,
+        deployment: str,
+        model: str,
+        call: Call,
+        first: int,
+        why: Reason = "first",
+        instead_of: CallRecord | None = None,
+    ) -> CallRecord:
+        """A call to a provider begins, for the choices from `first` on; see `CallRecord` for the rest."""
+        attempt = self._tried.get(first, 0) + 1
+        self._tried[first] = attempt
+        for choice in range(first + 1, first + call.n):
+            self._tried[choice] = attempt
+        record = CallRecord(provider, deployment, model, call, first, attempt, why, instead_of)
         self.calls.append(record)
         return record
 

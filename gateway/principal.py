@@ -34,11 +34,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be asked: requests and tokens per minute, requests at a time; None where there is no bound."""
+    """What may be asked: requests and tokens per minute, hour and day, requests at a time; None where there is no
+    bound."""
 
     rpm: int | None = None
     tpm: int | None = None
     max_parallel: int | None = None
+    rph: int | None = None
+    rpd: int | None = None
+    tph: int | None = None
+    tpd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gateway.exchange import LOCAL_KEY
 from gateway.routing import builtin
 from gateway.telemetry import logs
 from gateway.wire import asgi, json, sse, waiting
+from gateway.wire.errors import from_body
 from gateway.wire.objects import Completion, completion
 
 Config = str | Path | Mapping[str, Any] | None
@@ -35,6 +36,9 @@ _CLIENT_HEADERS = {
 
 class Client:
     """A gateway of one configuration, called in process.
+
+    Calls are recorded as a server's are where the configuration names `general_settings.database_url` or a key of
+    `ledger`; otherwise nothing is written to the disk. The first call begins a thread that ships the records.
 
     Args:
         config: a path, a mapping of the same form, or None for the provider keys found in the environment.
@@ -89,7 +93,8 @@ class Client:
         return whole
 
     async def aclose(self) -> None:
-        """Close the connections to providers."""
+        """Close the connections to providers, and put what the calls used in the database. What is called later begins
+        anew; who does not call this has it done at the end of the process."""
         await self.gateway.close()
 
     async def _send(self, body: dict[str, Any]) -> asgi.AsgiResponse:
@@ -110,7 +115,7 @@ class Client:
             self.gateway, "POST", "/v1/completions", headers, encoded, extras={LOCAL_KEY: True, "client": None}
         )
         if response.status != 200:
-            raise errors.from_body(response.status, json.loads(await response.read()), response.headers)
+            raise from_body(response.status, json.loads(await response.read()), response.headers)
         return response
 
 
@@ -221,7 +226,7 @@ async def _chunks(response: asgi.AsgiResponse) -> AsyncIterator[Completion]:
                         return
                     value = json.loads(event.data)
                     if "error" in value:
-                        raise errors.from_body(response.status, value)
+                        raise from_body(response.status, value)
                     yield completion(value)
     finally:
         await response.close()

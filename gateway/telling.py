@@ -1,12 +1,15 @@
 """The telemetry of an app that is not the gateway's own: who is told of its requests, and what its models cost."""
 
+import asyncio
 from collections.abc import Iterable
 
-from gateway.config import environment, otel
+from gateway.config import otel
 from gateway.config.model import PRICES, Settings
 from gateway.errors import ConfigError
 from gateway.ledger import prices as ledger
+from gateway.ledger.books import Books
 from gateway.ledger.cost import Price
+from gateway.middleware.accounting import Recording
 from gateway.middleware.foreign_observation import Telling
 from gateway.middleware.foreign_prices import Prices
 from gateway.observing import Observing
@@ -15,15 +18,47 @@ from gateway.telemetry.export import ambient
 from gateway.telemetry.logs import Logger
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.options import options
+from gateway.telemetry.telemetry import Telemetry
+
+
+class Accounts:
+    """What is recorded of requests to an app; told is a line of the log of each.
+
+    Args:
+        settings: where they are recorded, and how end users are called.
+        prices: what the app's models cost.
+        log: where they are told, and faults.
+    """
+
+    def __init__(self, settings: Settings, prices: Prices, log: Logger) -> None:
+        self.books = Books(settings, log)
+        telemetry = Telemetry(options(settings, otel.plan(settings.telemetry, {})), log)
+        self.recording = Recording(self.books, telemetry.options)
+        ledger.preload()
+        self.telling = Telling(
+            telemetry, prices, settings.end_users.sources, lambda: None, lambda: False, self.recording
+        )
+
+    def __repr__(self) -> str:
+        return repr(self.books)
+
+    def start(self) -> None:
+        """Begin to record; where that cannot be, the log says so, and no app fails over it."""
+        self.books.begin()
+
+    async def close(self) -> None:
+        """Ship what is left, for some seconds at most."""
+        await self.books.close()
 
 
 class Tells:
-    """What is told of requests to an app, and whom: begun when the app has begun, or by the first request."""
+    """What is told of requests to an app, and whom, and recorded where the configuration says where: begun when the app
+    has begun, or by the first request."""
 
     def __init__(
         self, settings: Settings, prices: Prices, upstream: Upstream, names: Iterable[str], log: Logger
     ) -> None:
-        plan = otel.plan(settings.telemetry, {**environment.snapshot(), **settings.environment_variables})
+        plan = otel.of(settings)
         self._observing = Observing(plan, options(settings, plan), upstream, log)
         self._observing.metrics.know(names, names)
         self._plan, self._log = plan, log
@@ -31,8 +66,11 @@ class Tells:
         if plan.warnings:
             log.warning("telemetry_warnings", warnings=list(plan.warnings))
         ledger.preload()
+        self.books = Books(settings, log)
+        telemetry = self._observing.telemetry
+        recording = Recording(self.books, telemetry.options) if self.books.keeps else None
         self.telling = Telling(
-            self._observing.telemetry, prices, settings.end_users.sources, self.start, lambda: self._hosted
+            telemetry, prices, settings.end_users.sources, self.start, lambda: self._hosted, recording
         )
 
     def __repr__(self) -> str:
@@ -49,14 +87,15 @@ class Tells:
             return
         self._begun = True
         self._hosted = ambient.hosted(self._plan)
+        self.books.begin()
         try:
             self._observing.start()
         except ConfigError as error:
             self._log.error("telemetry_not_sent", faults=list(error.faults))
 
     async def close(self) -> None:
-        """Send what is left, for some seconds at most."""
-        await self._observing.close()
+        """Send and ship what is left, for some seconds at most."""
+        await asyncio.gather(self._observing.close(), self.books.close())
 
 
 def priced(settings: Settings) -> dict[str, Price]:

@@ -9,6 +9,10 @@ Prompt = str | tuple[int, ...]
 """One prompt: text, or token ids of the model's own vocabulary."""
 
 FinishReason = Literal["stop", "length", "content_filter"]
+"""Why a choice of a text completion ended."""
+
+EndReason = FinishReason | Literal["tool_calls", "function_call"]
+"""Why a choice of any answer ended: those of other apps may be chats, which end to have a tool called."""
 
 MONEY = Context(prec=60)
 """What amounts of USD are counted with: room for every digit of a price times a count. The thread's own context is not
@@ -150,11 +154,11 @@ class Usage:
         return mine[0] + theirs[0], mine[1] + theirs[1]
 
 
-CostSource = Literal["provider", "config", "catalogue", "unpriced"]
-"""Where a cost comes from, the surest first: the provider's own word, the operator's prices, the price catalogue, or
-nowhere."""
+CostSource = Literal["cache", "coalesced", "provider", "config", "catalogue", "unpriced"]
+"""Where a cost comes from, the surest first: nobody was called, as the answer was kept (`cache`) or another request
+paid for it (`coalesced`); the provider's own word, the operator's prices, the price catalogue, or nowhere."""
 
-_SOURCES: tuple[CostSource, ...] = ("provider", "config", "catalogue", "unpriced")
+_SOURCES: tuple[CostSource, ...] = ("cache", "coalesced", "provider", "config", "catalogue", "unpriced")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from gateway.types import FinishReason
+from gateway.types import EndReason
 
 Outcome = Literal["allowed", "masked", "blocked", "error", "cancelled"]
 """What a request came to. `blocked`: a policy refused it, or withheld its answer or a part of that; `masked`: policies
@@ -30,8 +30,9 @@ class UsageRecord:
 
     Tokens and cost are those of all calls to providers together; `input_tokens` is None where nothing was counted and
     `cost_source` None where there was nothing to pay. `model` is the alias asked for, `served_model` the provider's
-    name for what served it. `end_user` is a pseudonym where the configuration says so. `inputs` and `outputs` are the
-    guarded texts in the conventions' form, where they may be kept.
+    name for what served it. `key_id` is a virtual key's, whose alias another may have had before; None for any other.
+    `end_user` is a pseudonym where the configuration says so. `inputs` and `outputs` are the guarded texts in the
+    conventions' form, where they may be kept.
     """
 
     at: int
@@ -48,6 +49,7 @@ class UsageRecord:
     overhead: float
     time_to_first_chunk: float | None
     key_alias: str | None
+    key_id: str | None
     end_user: str | None
     session: str | None
     tags: tuple[str, ...]
@@ -70,7 +72,9 @@ class UsageRecord:
     output_cost: Decimal | None
     cost_source: str | None
     price_version: str | None
-    finish_reasons: tuple[FinishReason, ...]
+    finish_reasons: tuple[EndReason, ...]
     decisions: tuple[Decision, ...]
     inputs: str | None = None
     outputs: str | None = None
+    resumed: int = 0
+    """How often a stream that broke was continued by another call. The ledger does not keep it."""

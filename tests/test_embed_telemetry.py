@@ -249,7 +249,8 @@ async def run():
 asyncio.run(run())
 print(json.dumps([
     [span.name, f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}",
-     f"{span.parent.span_id:016x}" if span.parent else "", span.attributes.get("gen_ai.usage.input_tokens")]
+     f"{span.parent.span_id:016x}" if span.parent else "", span.attributes.get("gen_ai.usage.input_tokens"),
+     span.parent is not None and span.parent.is_remote]
     for span in memory.get_finished_spans()
 ]))
 """
@@ -261,13 +262,15 @@ def test_spans_go_where_the_applications_own_go_and_make_one_tree_with_them(way,
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", HOST, way, outside], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    spans = {name: (trace, own, parent, used) for name, trace, own, parent, used in plain_json.loads(done.stdout)}
+    spans = {name: rest for name, *rest in plain_json.loads(done.stdout)}
     server = spans[f"POST {CHAT}"]
     assert len({trace for trace, *_ in spans.values()}) == 1
     if outside == "outside":
         assert server[2] == spans["around"][1]
+        assert not server[4], "its parent is of the same process"
     else:
         assert (server[0], server[2]) == ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+        assert server[4], "its parent is of another process"
     (call,) = (span for span in spans.values() if span[3] is not None)
     assert call[2] == server[1]
     assert call[3] == 2006

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError, InternalError, error_classes, from_body
+from gateway.errors import GatewayError, InternalError, error_classes
+from gateway.wire.errors import from_body
 
 SENT = [cls for cls in error_classes() if cls not in (GatewayError, errors.ConfigError)]
 

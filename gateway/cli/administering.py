@@ -24,7 +24,11 @@ MaxUsd = Annotated[float | None, typer.Option(help="Budget in US dollars.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Budget in tokens.")]
 Period = Annotated[str | None, typer.Option(help="Period of the budget, such as 1d or 1mo; for ever when left out.")]
 Rpm = Annotated[int | None, typer.Option(help="Requests per minute.")]
+Rph = Annotated[int | None, typer.Option(help="Requests per hour.")]
+Rpd = Annotated[int | None, typer.Option(help="Requests per day.")]
 Tpm = Annotated[int | None, typer.Option(help="Tokens per minute.")]
+Tph = Annotated[int | None, typer.Option(help="Tokens per hour.")]
+Tpd = Annotated[int | None, typer.Option(help="Tokens per day.")]
 MaxParallel = Annotated[int | None, typer.Option(help="Requests at a time.")]
 Clear = Annotated[list[str], typer.Option(metavar="FIELD", help="A field to take away, such as budget or expires_at.")]
 
@@ -60,13 +64,10 @@ def bounds(
     max_usd: float | None,
     max_tokens: int | None,
     period: str | None,
-    rpm: int | None,
-    tpm: int | None,
-    max_parallel: int | None,
+    **limits: int | None,
 ) -> dict[str, Any]:
-    """The budget and the limits that were given, as fields of a request."""
+    """The budget and the limits that were given, as fields of a request; `limits` by their names in one."""
     budget: dict[str, Any] = {"max_usd": max_usd, "max_tokens": max_tokens, "period": period}
-    limits: dict[str, Any] = {"rpm": rpm, "tpm": tpm, "max_parallel": max_parallel}
     if period is not None and max_usd is None and max_tokens is None:
         raise typer.BadParameter("goes with --max-usd or --max-tokens", param_hint="--period")
     parts = {"budget": budget, "limits": limits}

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.app import default_upstream
-from gateway.config import environment
+from gateway.config import environment, otel
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
-from gateway.routing import guarding
+from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 from gateway.serving.worker import loaded
 
@@ -27,6 +27,7 @@ def checked(config: Path | None) -> Loaded:
     checks: list[Callable[[], object]] = [
         lambda: Catalogue(found.settings, found.source),
         lambda: guarding.documents(found.settings, found.source),
+        lambda: otel.of(found.settings),
         default_upstream,
     ]
     all_of(checks)
@@ -42,8 +43,8 @@ def servable(config: Path | None) -> Loaded:
     found = checked(config)
     pool = Pool()
     try:
-        ports = guarding.ports(default_upstream(), Catalogue(found.settings, found.source), pool)
-        policies, _ = guarding.policies(found.settings, found.source, ports)
+        caller = call.make(Catalogue(found.settings, found.source), found.settings, default_upstream())
+        policies, _ = guarding.policies(found.settings, found.source, guarding.ports(caller, pool))
     finally:
         pool.close()
     for policy in policies:

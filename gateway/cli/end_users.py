@@ -12,7 +12,11 @@ from gateway.cli.administering import (
     MaxTokens,
     MaxUsd,
     Period,
+    Rpd,
+    Rph,
     Rpm,
+    Tpd,
+    Tph,
     Tpm,
     Work,
     bounds,
@@ -67,14 +71,20 @@ def budget(
     max_tokens: MaxTokens = None,
     period: Period = None,
     rpm: Rpm = None,
+    rph: Rph = None,
+    rpd: Rpd = None,
     tpm: Tpm = None,
+    tph: Tph = None,
+    tpd: Tpd = None,
     max_parallel: MaxParallel = None,
     clear: Clear = [],  # noqa: B006
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give an end user a budget and limits of their own."""
-    asked = dict.fromkeys(clear) | bounds(max_usd, max_tokens, period, rpm, tpm, max_parallel)
+    asked = dict.fromkeys(clear) | bounds(
+        max_usd, max_tokens, period, rpm=rpm, rph=rph, rpd=rpd, tpm=tpm, tph=tph, tpd=tpd, max_parallel=max_parallel
+    )
     if not asked:
         raise typer.BadParameter("name a budget or a limit, or --clear budget", param_hint="--max-usd")
     show(run(config, _laying_down(name, asked), as_json), as_json)

@@ -20,7 +20,7 @@ from gateway.guards.engine import judge
 from gateway.guards.examples import Result, run_tests
 from gateway.guards.load import LoadedPolicy
 from gateway.guards.ports import Pool, Ports
-from gateway.routing import guarding
+from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 
 
@@ -70,7 +70,8 @@ async def _ports(found: Loaded) -> AsyncIterator[Ports]:
     upstream = default_upstream()
     pool = Pool()
     try:
-        yield guarding.ports(upstream, Catalogue(found.settings, found.source), pool)
+        caller = call.make(Catalogue(found.settings, found.source), found.settings, upstream)
+        yield guarding.ports(caller, pool)
     finally:
         pool.close()
         await upstream.close()

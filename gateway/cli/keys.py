@@ -14,7 +14,11 @@ from gateway.cli.administering import (
     MaxTokens,
     MaxUsd,
     Period,
+    Rpd,
+    Rph,
     Rpm,
+    Tpd,
+    Tph,
     Tpm,
     bounds,
     cell,
@@ -56,7 +60,11 @@ def create(
     max_tokens: MaxTokens = None,
     period: Period = None,
     rpm: Rpm = None,
+    rph: Rph = None,
+    rpd: Rpd = None,
     tpm: Tpm = None,
+    tph: Tph = None,
+    tpd: Tpd = None,
     max_parallel: MaxParallel = None,
     metadata: Metadata = [],  # noqa: B006
     config: ConfigOption = None,
@@ -64,7 +72,9 @@ def create(
 ) -> None:
     """Create a key and show it, this once: only a keyed hash of it is kept."""
     asked = _asked(model, tag, scope, end_user, default_end_user, expires, metadata)
-    asked |= bounds(max_usd, max_tokens, period, rpm, tpm, max_parallel)
+    asked |= bounds(
+        max_usd, max_tokens, period, rpm=rpm, rph=rph, rpd=rpd, tpm=tpm, tph=tph, tpd=tpd, max_parallel=max_parallel
+    )
 
     async def work(settings: Settings, database: Database) -> dict[str, Any]:
         request = made(KeyRequest, {"alias": alias, **asked})
@@ -116,7 +126,11 @@ def update(
     max_tokens: MaxTokens = None,
     period: Period = None,
     rpm: Rpm = None,
+    rph: Rph = None,
+    rpd: Rpd = None,
     tpm: Tpm = None,
+    tph: Tph = None,
+    tpd: Tpd = None,
     max_parallel: MaxParallel = None,
     metadata: Metadata = [],  # noqa: B006
     clear: Clear = [],  # noqa: B006
@@ -125,7 +139,9 @@ def update(
 ) -> None:
     """Change what is given of a key; a list or a budget that is given replaces the whole of what there was."""
     asked = dict.fromkeys(clear) | _asked(model, tag, scope, end_user, default_end_user, expires, metadata)
-    asked |= bounds(max_usd, max_tokens, period, rpm, tpm, max_parallel)
+    asked |= bounds(
+        max_usd, max_tokens, period, rpm=rpm, rph=rph, rpd=rpd, tpm=tpm, tph=tph, tpd=tpd, max_parallel=max_parallel
+    )
     if alias is not None:
         asked["alias"] = alias
 

@@ -13,6 +13,7 @@ from gateway.cli.explain import explain as explanation
 from gateway.cli.judging import Labels
 from gateway.cli.keys import keys_app
 from gateway.cli.options import ConfigOption, FormatOption, JsonOption
+from gateway.cli.usage import usage
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError, GatewayError
 from gateway.serving import run as serving
@@ -42,6 +43,7 @@ policies_app = typer.Typer(help="Work on policies.", no_args_is_help=True)
 app.add_typer(policies_app, name="policies")
 app.add_typer(keys_app, name="keys")
 app.add_typer(end_users_app, name="end-users")
+app.command()(usage)
 
 _SERVE_OPTIONS: Mapping[str, Any] = {"config": None, "host": "127.0.0.1", "port": 4000, "workers": 1}
 """The options of `serve` with their defaults; they may stand before the command too."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from gateway.config.limits import LimitSettings
 from gateway.config.model import RouterSettings
 from gateway.config.reader import Given
 from gateway.config.source import Path_, closest
@@ -60,6 +61,21 @@ def routes(router: RouterSettings, deployments: Sequence[Named], given: Given) -
                     yield (*where, index), _nowhere(target, targets)
         if circle := _circle(chains):
             yield _place(*given[field], circle[0]), f"goes in a circle: {' -> '.join(circle)}"
+
+
+def bounded(
+    limits: LimitSettings | None, router: RouterSettings | None, deployments: Sequence[Named]
+) -> Iterator[Fault]:
+    """Models that limits are for and nobody has. Each is an alias, or a name that a wildcard serves; further names of
+    an alias count as the alias."""
+    if limits is None or router is None:
+        return
+    aliases = {deployment.alias for deployment in deployments}
+    for name in limits.models:
+        if name in router.model_group_alias:
+            yield ("limits", "models", name), f"is a further name of {router.model_group_alias[name]!r}; name that"
+        elif not _served(name, aliases):
+            yield ("limits", "models", name), _nowhere(name, aliases)
 
 
 def _served(name: str, names: set[str]) -> bool:

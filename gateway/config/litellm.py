@@ -27,12 +27,12 @@ LITELLM_SETTINGS = _names(
     use_chat_completions_url_for_anthropic_messages enable_json_schema_validation disable_copilot_system_to_assistant
     enable_key_alias_format_validation LITELLM_DISABLE_STOP_SEQUENCE_LIMIT telemetry default_team_settings
     default_internal_user_params default_team_params default_key_generate_params upperbound_key_generate_params
-    max_budget budget_duration max_internal_user_budget internal_user_budget_duration max_end_user_budget
-    max_end_user_budget_id guardrails custom_provider_map s3_callback_params gcs_pub_sub_use_v1 ssl_verify
+    max_internal_user_budget internal_user_budget_duration max_end_user_budget_id guardrails custom_provider_map
+    s3_callback_params gcs_pub_sub_use_v1 ssl_verify
     ssl_certificate ssl_security_level cost_margin_config cost_discount_config prometheus_metrics_config
     prometheus_initialize_budget_metrics custom_prometheus_metadata_labels custom_prometheus_tags public_model_groups
     require_auth_for_metrics_endpoint add_function_to_prompt enable_loadbalancing_on_batch_endpoints
-    forward_traceparent_to_llm_provider priority_reservation priority_reservation_settings tag_budget_config
+    forward_traceparent_to_llm_provider priority_reservation priority_reservation_settings
     banned_keywords_list blocked_user_list store_audit_logs default_redis_ttl redact_messages_in_exceptions
     extra_spend_tag_headers add_user_information_to_llm_headers suppress_debug_info
     allowed_fails_policy retry_policy max_fallbacks max_parallel_requests langsmith_batch_size
@@ -42,7 +42,7 @@ LITELLM_SETTINGS = _names(
 
 ROUTER_SETTINGS = _names(
     """redis_host redis_password redis_port redis_db redis_username redis_url enable_pre_call_check
-    enable_pre_call_checks disable_cooldowns enable_tag_filtering tag_filtering_match_any retry_policy
+    enable_pre_call_checks disable_cooldowns retry_policy
     allowed_fails_policy default_max_parallel_requests default_priority polling_interval max_fallbacks
     default_litellm_params debug_level client_ttl cache_kwargs routing_strategy_args routing_groups caching_groups
     alerting_config assistants_config set_verbose retry_after provider_budget_config model_group_retry_policy
@@ -59,7 +59,7 @@ GENERAL_SETTINGS = _names(
     maximum_spend_logs_retention_period maximum_spend_logs_retention_interval maximum_spend_logs_cleanup_cron
     user_mcp_management_mode database_connection_pool_limit database_connection_timeout database_type database_args
     database_extra_connection_params allow_requests_on_db_unavailable custom_auth max_parallel_requests
-    global_max_parallel_requests infer_model_from_keys background_health_checks health_check_interval
+    infer_model_from_keys background_health_checks health_check_interval
     health_check_details health_check_concurrency alerting alerting_threshold alert_types alerting_args
     alert_to_webhook_url use_client_credentials_pass_through_routes public_routes enforced_params
     enable_oauth2_auth use_x_forwarded_for service_account_settings image_generation_model store_model_in_db
@@ -85,7 +85,7 @@ LITELLM_PARAMS = _names(
     allow_client_keepalive_override tag_regex auto_router_config auto_router_config_path auto_router_default_model
     auto_router_embedding_model complexity_router_config complexity_router_default_model adaptive_router_config
     adaptive_router_default_model quality_router_config quality_router_default_model vector_store_id
-    cache_control_injection_points guardrails cache caching ssl_verify headers metadata reasoning_effort thinking
+    cache_control_injection_points guardrails caching ssl_verify headers metadata reasoning_effort thinking
     response_format tools tool_choice parallel_tool_calls extra_body allowed_openai_params additional_drop_params
     initial_prompt_value roles final_prompt_value bos_token eos_token supports_system_message hf_model_name
     input_type dimensions encoding_format max_completion_tokens safety_settings gcs_bucket_name bucket_name
@@ -125,6 +125,7 @@ ROUTER_NAMES: Mapping[str, str] = {"request_timeout": "timeout"}
 MOVED: Mapping[tuple[str, str], tuple[tuple[str, str], Any]] = {
     ("general_settings", "max_request_size_mb"): (("general_settings", "max_request_bytes"), 1_048_576),
     ("general_settings", "enforce_user_param"): (("end_users", "require"), None),
+    ("general_settings", "global_max_parallel_requests"): (("protection", "max_concurrent"), None),
     ("litellm_settings", "json_logs"): (("telemetry", "log_format"), {True: "json", False: "console"}),
 }
 """Keys that mean one of ours elsewhere: its place, and the factor or the table that turns the value into ours."""

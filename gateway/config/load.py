@@ -8,18 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.config import check, entries, environment, litellm, pending
+from gateway.config import check, entries, environment, litellm, litellm_limits, pending, protection
 from gateway.config.document import MAX_BYTES, Document, frozen, parse
 from gateway.config.fields import Strict
-from gateway.config.model import EndUserSettings, GeneralSettings, RouterSettings, Settings, TelemetrySettings
+from gateway.config.ledger import LedgerSettings
+from gateway.config.limits import LimitSettings
+from gateway.config.model import EndUserSettings, GeneralSettings, RouterSettings, Settings
 from gateway.config.reader import Given, Reader
 from gateway.config.references import References
 from gateway.config.source import Path_, Source, dotted
+from gateway.config.telemetry import TelemetrySettings
 from gateway.errors import ConfigError
 
 SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "general_settings": ("general", GeneralSettings),
     "end_users": ("end_users", EndUserSettings),
+    "limits": ("limits", LimitSettings),
+    "ledger": ("ledger", LedgerSettings),
+    "protection": ("protection", protection.ProtectionSettings),
     "telemetry": ("telemetry", TelemetrySettings),
 }
 """Sections that are one settings class each: its name in `Settings`, and the class."""
@@ -124,7 +130,7 @@ def _settings(reader: Reader, document: Any, references: Callable[[Mapping[str, 
 
     shared = entries.credentials(reader, top.get("credential_list", (None, ()))[0])
     deployments, named = entries.deployments(reader, top.get("model_list", (None, ()))[0], shared)
-    for at, said in check.duplicate_ids(named):
+    for at, said in (*check.duplicate_ids(named), *protection.disagreements(deployments, entries.PARAMS)):
         reader.fault(at, said)
 
     given = _sections(reader, top)
@@ -134,6 +140,8 @@ def _settings(reader: Reader, document: Any, references: Callable[[Mapping[str, 
         for at, said in check.routes(router, named, router_given):
             reader.fault(at, said)
     rest: Given = {name: (reader.make(model, given[key], (key,)), (key,)) for key, (name, model) in SECTIONS.items()}
+    for at, said in check.bounded(rest["limits"][0], router, named):
+        reader.fault(at, said)
     rest["router"] = (router, ("router_settings",))
     rest["deployments"] = (deployments, ("model_list",))
     rest["environment_variables"] = (variables, ("environment_variables",))
@@ -166,7 +174,7 @@ def _sections(reader: Reader, top: Given) -> dict[str, Given]:
     names: dict[str, set[str]] = {key: set(model.model_fields) for key, (_, model) in SECTIONS.items()}
     names["router_settings"] = router
     names["litellm_settings"] = router | {"drop_params", *litellm.ROUTER_NAMES}
-    for section, key in litellm.MOVED:
+    for section, key in (*litellm.MOVED, *litellm_limits.PLACES):
         names[section].add(key)
     given = {
         section: reader.known(section, *top.get(section, (None, (section,))), keys) for section, keys in names.items()
@@ -181,6 +189,7 @@ def _sections(reader: Reader, top: Given) -> dict[str, Given]:
         elif factor is not None:
             value = value * factor if type(value) is int else value
         given[target].setdefault(name, (value, path))
+    litellm_limits.move(reader, given)
     return given
 
 

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from gateway.config.limits import PERIOD
 from gateway.config.source import closest
 
 
@@ -47,7 +48,7 @@ def _one_of(ctx: Mapping[str, Any]) -> str:
 
 
 FORMS: Mapping[str, str] = {
-    r"^[1-9][0-9]*(s|m|h|d|w|mo)$": "a number and a unit: s, m, h, d, w or mo, such as 1d",
+    PERIOD: "a number and a unit: s, m, h, d, w or mo, such as 1d",
     r"^[A-Z]{2}$": "a country as two capital letters, such as US",
     r"^[A-Z][A-Z0-9_]{0,63}$": "at most 64 capital letters, digits and _, a letter first, such as EMPLOYEE_ID",
 }

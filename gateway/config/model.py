@@ -17,7 +17,6 @@ from gateway.config.fields import (
     HttpUrl,
     Names,
     Options,
-    OtlpUrl,
     Price,
     RedisUrl,
     Seconds,
@@ -25,13 +24,16 @@ from gateway.config.fields import (
     Strict,
 )
 from gateway.config.jwt import JwtSettings
+from gateway.config.ledger import LedgerSettings
+from gateway.config.limits import Budget, LimitSettings, Rates
+from gateway.config.protection import Caching, ProtectionSettings
 from gateway.config.secret import Secret
+from gateway.config.telemetry import TelemetrySettings
 
 RoutingStrategy = Literal[
     "simple-shuffle", "least-busy", "latency-based-routing", "usage-based-routing", "cost-based-routing"
 ]
 EndUserSource = Literal["header", "user", "metadata.user_id", "safety_identifier"]
-Compat = Literal["litellm", "openinference", "langfuse", "mlflow"]
 
 
 PRICES = (
@@ -89,12 +91,18 @@ class Deployment(Strict):
         None, description="Seconds to the first byte of a stream; timeout when left out."
     )
     weight: float | None = Field(
-        None, ge=0, description="Share of the group's requests, relative to the others' weights."
+        None, ge=0, description="Share of the group's requests, relative to the others' weights; 0 for a spare."
     )
-    rpm: Count | None = Field(None, description="Requests per minute this deployment takes.")
-    tpm: Count | None = Field(None, description="Tokens per minute this deployment takes.")
+    rpm: Count | None = Field(None, description="Requests per minute that each worker sends to this deployment.")
+    tpm: Count | None = Field(None, description="Tokens per minute that each worker sends to this deployment.")
     order: int | None = Field(None, ge=0, description="Deployments with the lowest order are tried first.")
     max_parallel_requests: Count | None = Field(None, description="Calls to this deployment at one time.")
+    cache: Caching = Field(
+        False, description="Keep answers and give them again to equal requests: true for 300 seconds, or `{ttl: 60}`."
+    )
+    coalesce: bool = Field(
+        False, description="Equal requests at one time, with temperature 0 or a seed, share one call to the provider."
+    )
     drop_params: bool | None = Field(
         None,
         description="Drop parameters the provider cannot honour; litellm_settings.drop_params when left out.",
@@ -120,9 +128,17 @@ class Deployment(Strict):
         None, description="USD per input token written to a cache for an hour; the price above when left out."
     )
     output_cost_per_reasoning_token: Price | None = Field(None, description="USD per output token of reasoning.")
+    resume_streams: bool | None = Field(
+        None, description="Continue a stream that breaks here; router_settings.resume_streams when left out."
+    )
+    hedge_after_ms: Count | None = Field(
+        None, description="The same for calls that begin here; router_settings.hedge_after_ms when left out."
+    )
     base_model: str | None = Field(None, description="The catalogue's name for the model, for prices and limits.")
     max_input_tokens: Count | None = Field(None, description="Tokens of input the model takes.")
-    tags: tuple[str, ...] = Field((), description="Tags by which requests choose among the group.")
+    tags: tuple[str, ...] = Field(
+        (), description="Tags by which requests choose among the group, with enable_tag_filtering."
+    )
     defaults: Defaults = Field(Defaults(), description="Request parameters where the client leaves them out.")
     options: Options = Field(
         {}, repr=False, description="The provider's own settings, such as api_version or aws_region_name."
@@ -141,13 +157,29 @@ class RouterSettings(Strict):
     stream_timeout: Seconds | None = Field(
         None, description="Seconds to the first byte of a stream; timeout when left out."
     )
-    allowed_fails: int = Field(3, ge=0, description="Failures in a minute after which a deployment rests.")
-    cooldown_time: float = Field(5.0, ge=0, description="Seconds a deployment rests.")
+    enable_tag_filtering: bool = Field(False, description="Choose among a group by the tags of requests.")
+    tag_filtering_match_any: bool = Field(
+        True, description="One tag of a request is enough for a deployment; false: it must have them all."
+    )
+    allowed_fails: int = Field(3, ge=0, description="Failures in a row that are put up with before a deployment rests.")
+    cooldown_time: float = Field(
+        5.0, ge=0, description="Seconds a deployment rests, more each time it fails again; 0 for never."
+    )
     fallbacks: Chains = Field({}, description="For each alias, the aliases to try when it fails.")
     context_window_fallbacks: Chains = Field({}, description="The same, when the prompt is too long for the model.")
     content_policy_fallbacks: Chains = Field({}, description="The same, when the provider's content policy refuses.")
     default_fallbacks: tuple[str, ...] = Field(
         (), description="Aliases to try when an alias has no fallbacks of its own."
+    )
+    resume_streams: bool = Field(
+        False,
+        description="Continue a stream that breaks after its first text with another call, which is given the text so "
+        "far: at a native text completion, or where translation is continuation.",
+    )
+    hedge_after_ms: Count | None = Field(
+        None,
+        description="Milliseconds without a first byte after which a second deployment is called too; the first to "
+        "answer is used and both are paid for. Never when left out.",
     )
     model_group_alias: Names = Field({}, description="Further names for aliases.")
 
@@ -188,18 +220,6 @@ class GeneralSettings(Strict):
     )
 
 
-class Budget(Strict):
-    """What may be spent in a period."""
-
-    max_usd: float | None = Field(None, ge=0, description="US dollars per period.")
-    max_tokens: int | None = Field(None, ge=0, description="Tokens per period.")
-    period: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]*(s|m|h|d|w|mo)$",
-        description="Length of the period, such as 1d; for ever when left out.",
-    )
-
-
 class EndUserSettings(Strict):
     """Who a request is for (`end_users`)."""
 
@@ -209,6 +229,7 @@ class EndUserSettings(Strict):
     )
     require: bool = Field(False, description="Refuse requests that name no end user.")
     default_budget: Budget | None = Field(None, description="Budget of every end user who has none of their own.")
+    default_limits: Rates | None = Field(None, description="Limits of every end user who has none of their own.")
     pseudonymize: bool = Field(False, description="Keep a keyed hash of the end user's name instead of the name.")
     pseudonym_key: SecretText | None = Field(
         None, description="What those hashes are made with; the master key when left out."
@@ -216,35 +237,6 @@ class EndUserSettings(Strict):
     previous_pseudonym_keys: tuple[SecretText, ...] = Field(
         (), description="Former values of it, by which those blocked then are still known."
     )
-
-
-class TelemetrySettings(Strict):
-    """What the gateway tells of itself (`telemetry`)."""
-
-    service_name: str = Field("gateway", min_length=1, description="service.name of spans and metrics.")
-    resource_attributes: Names = Field({}, description="Further attributes of this process in spans and metrics.")
-    otlp_endpoint: OtlpUrl | None = Field(
-        None,
-        description="Base URL spans and metrics are sent to; OTEL_EXPORTER_OTLP_ENDPOINT, else nowhere, when left out.",
-    )
-    otlp_protocol: Literal["auto", "http/json", "http/protobuf", "grpc"] = Field(
-        "auto", description="How they are sent; auto is grpc at port 4317, and elsewhere asks the endpoint once."
-    )
-    otlp_headers: Headers = Field({}, repr=False, description="Headers sent along, such as an API key.")
-    otlp_timeout: Seconds | None = Field(None, description="Seconds a receiver has to take a batch; 10 when left out.")
-    otlp_compression: Literal["none", "gzip"] | None = Field(
-        None, description="Compression of what is sent; none when left out."
-    )
-    otlp_file: str | None = Field(None, min_length=1, description="File that spans are written to as OTLP/JSON lines.")
-    otlp_file_max_bytes: int = Field(
-        104_857_600, ge=1024, description="Size at which a new file is begun; five full ones are kept."
-    )
-    sample_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests whose spans are kept.")
-    capture_content: Literal["none", "guarded"] = Field(
-        "none", description="Whether guarded text is kept in telemetry."
-    )
-    log_format: Literal["json", "console"] = Field("json", description="Logs for machines or for people.")
-    compat: tuple[Compat, ...] = Field((), description="Further attributes and headers for other tools.")
 
 
 class Settings(Strict):
@@ -264,6 +256,11 @@ class Settings(Strict):
         None, description="Names of shipped policies or paths to documents; [default] when left out, none when []."
     )
     end_users: EndUserSettings = Field(EndUserSettings(), description="Who a request is for.")
+    limits: LimitSettings = Field(LimitSettings(), description="What may be asked and spent.")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="Where usage is recorded.")
+    protection: ProtectionSettings = Field(
+        ProtectionSettings(), description="How much at once, and what is used again."
+    )
     telemetry: TelemetrySettings = Field(TelemetrySettings(), description="What the gateway tells of itself.")
     environment_variables: Hidden = Field(
         {}, repr=False, description="Variables seen by this configuration and its providers, before the process's own."

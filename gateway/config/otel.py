@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.config.model import TelemetrySettings
+from gateway.config import environment
+from gateway.config.model import Settings
 from gateway.config.otel_receiver import Otlp, receiver
 from gateway.config.otel_variables import Variables
+from gateway.config.telemetry import TelemetrySettings
 from gateway.errors import ConfigError
 
 NEWEST_NAMES = "gen_ai_latest_experimental"
@@ -102,6 +104,15 @@ def plan(settings: TelemetrySettings, environ: Mapping[str, str]) -> Plan:
     if variables.faults:
         raise ConfigError(list(dict.fromkeys(variables.faults)))  # what is for all signals is read for each of them
     return found
+
+
+def of(settings: Settings) -> Plan:
+    """What telemetry does with a configuration and this process's variables.
+
+    Raises:
+        ConfigError: as `plan`.
+    """
+    return plan(settings.telemetry, {**environment.snapshot(), **settings.environment_variables})
 
 
 def _resource(settings: TelemetrySettings, variables: Variables) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gateway.config.environment import CA_BUNDLE_VARIABLES
 from gateway.config.fields import masked_url
-from gateway.config.model import TelemetrySettings
 from gateway.config.otel_variables import Variables
+from gateway.config.telemetry import TelemetrySettings
 
 Protocol = Literal["auto", "http/json", "http/protobuf", "grpc"]
 Compression = Literal["none", "gzip"]

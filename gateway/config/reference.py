@@ -1,13 +1,15 @@
 """Every key of a configuration with its type, default and meaning, derived from the settings classes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from gateway.config.ledger import LedgerSettings
+from gateway.config.limits import LimitSettings
 from gateway.config.model import (
     Defaults,
     Deployment,
@@ -15,10 +17,11 @@ from gateway.config.model import (
     GeneralSettings,
     RouterSettings,
     Settings,
-    TelemetrySettings,
 )
 from gateway.config.options import OPTIONS
+from gateway.config.protection import ProtectionSettings
 from gateway.config.secret import Secret
+from gateway.config.telemetry import TelemetrySettings
 
 Row = tuple[str, str, str, str]
 """Path, type, default, description."""
@@ -36,6 +39,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("router_settings", RouterSettings),
     ("general_settings", GeneralSettings),
     ("end_users", EndUserSettings),
+    ("limits", LimitSettings),
+    ("ledger", LedgerSettings),
+    ("protection", ProtectionSettings),
     ("telemetry", TelemetrySettings),
 )
 _TOP = {
@@ -79,7 +85,7 @@ def _fields(path: str, model: type[BaseModel]) -> Iterator[Row]:
     for name, field in model.model_fields.items():
         kinds = get_args(field.annotation) or (field.annotation,)
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if inner:
+        if inner and get_origin(field.annotation) is not Mapping:
             yield from _fields(f"{path}.{name}", inner[0])
         else:
             yield f"{path}.{name}", _type(field.annotation), _default(field), field.description or ""

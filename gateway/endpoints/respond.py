@@ -1,15 +1,15 @@
 """Writes a completion's answer: deltas in, bytes out, whole or as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.types import Send
 
-from gateway.endpoints.leaving import ClientWatch
 from gateway.errors import ClientDisconnected, GatewayError, Unavailable
 from gateway.exchange import Exchange
 from gateway.middleware.errors import internal
+from gateway.middleware.leaving import ClientWatch
 from gateway.telemetry import conventions as names
 from gateway.telemetry.logs import Logger
 from gateway.types import Delta, Usage
@@ -22,6 +22,10 @@ _STREAM_HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+Close = Callable[[], Awaitable[None]]
+"""Ends the calls to providers, and waits until they have."""
 
 
 async def plain(send: Send, value: Any, status: int = 200, headers: Mapping[bytes, bytes] | None = None) -> None:
@@ -50,9 +54,20 @@ async def whole(
 
 
 async def streamed(
-    answer: Answer, deltas: AsyncIterator[Delta], exchange: Exchange, send: Send, watch: ClientWatch, log: Logger
+    answer: Answer,
+    deltas: AsyncIterator[Delta],
+    exchange: Exchange,
+    send: Send,
+    watch: ClientWatch,
+    log: Logger,
+    close: Close,
 ) -> None:
-    """Answer delta by delta. What fails before the first one is raised; what fails after it is told in-band."""
+    """Answer delta by delta. What fails before the first one is raised; what fails after it is told in-band.
+
+    Args:
+        close: ends the calls, where the answer has ended before they have: what they used is known then, and not
+            before, and it is to be recorded before the last byte leaves.
+    """
     first = await anext(deltas, None)
     request = exchange.request
     with_usage = request is not None and request.include_usage
@@ -76,6 +91,7 @@ async def streamed(
             raise
         # The server is closing and this stream has had its time: say so before the connection goes.
         exchange.error = Unavailable("The gateway is shutting down; send the request again.", code="overloaded")
+    await close()
     tail = sse.DONE
     if exchange.error is not None:
         tail = sse.encode(json.dumps(exchange.error.body())) + tail

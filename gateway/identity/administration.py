@@ -1,7 +1,7 @@
 """What an administrator does with keys and end users, over HTTP and on the command line alike."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from time import time
 from typing import Any
 
@@ -142,6 +142,4 @@ def _budget(budget: Budget | None) -> dict[str, Any] | None:
 
 
 def _limits(limits: Limits | None) -> dict[str, Any] | None:
-    if limits is None:
-        return None
-    return {"rpm": limits.rpm, "tpm": limits.tpm, "max_parallel": limits.max_parallel}
+    return None if limits is None else asdict(limits)

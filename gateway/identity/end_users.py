@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from secrets import token_hex
 
 from gateway.config.model import Settings
-from gateway.hashing import END_USERS, HashKey, derive
+from gateway.config.pseudonyms import pseudonym_keys
+from gateway.hashing import HashKey
 from gateway.identity.mirror import Mirror
 from gateway.principal import EndUserRecord, EndUserStore
-
-_OWN_SECRET = token_hex(32)
-"""For a gateway without any secret: its pseudonyms differ in each process, and nobody can look one up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,7 @@ class Naming:
 
 def naming(settings: Settings) -> Naming:
     """How a configuration has end users called."""
-    chosen = settings.end_users
-    if not chosen.pseudonymize:
-        return Naming()
-    secret = chosen.pseudonym_key or settings.general.master_key
-    secrets = [secret.reveal() if secret else _OWN_SECRET, *(old.reveal() for old in chosen.previous_pseudonym_keys)]
-    return Naming(tuple(derive(text, END_USERS) for text in secrets))
+    return Naming(pseudonym_keys(settings))
 
 
 class EndUsers:

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from gateway.config import model as config
 from gateway.config.document import frozen
-from gateway.config.fields import Count, Strict
+from gateway.config.fields import Strict
+from gateway.config.limits import Budget, Rates
 from gateway.config.messages import describe
 from gateway.errors import InvalidJson, InvalidType, InvalidValue, MissingParameter, RequestError
-from gateway.principal import MASTER, MAX_NAME, Budget, KeyScope, Limits, clean_name
+from gateway.principal import MASTER, MAX_NAME, KeyScope, clean_name
 from gateway.wire import json
 
 MAX_LISTED = 256
@@ -54,18 +53,6 @@ _Short = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[Mapping[str, _Short | int | float | bool | None], AfterValidator(_metadata)]
 
 
-class LimitsRequest(Strict):
-    """What may be asked."""
-
-    rpm: Count | None = None
-    tpm: Count | None = None
-    max_parallel: Count | None = None
-
-    def made(self) -> Limits:
-        """The same as a value."""
-        return Limits(self.rpm, self.tpm, self.max_parallel)
-
-
 class KeyChange(Strict):
     """Body of `PATCH /admin/keys/{id}`: what is not given stays, null takes it away."""
 
@@ -76,8 +63,8 @@ class KeyChange(Strict):
     end_user: Name | None = None
     default_end_user: Name | None = None
     expires_at: Time | None = None
-    budget: config.Budget | None = None
-    limits: LimitsRequest | None = None
+    budget: Budget | None = None
+    limits: Rates | None = None
     metadata: Metadata | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -110,8 +97,8 @@ class EndUserChange(Strict):
     """Body of `PATCH /admin/end-users/{id}`: what is not given stays, null takes it away."""
 
     blocked: bool | None = None
-    budget: config.Budget | None = None
-    limits: LimitsRequest | None = None
+    budget: Budget | None = None
+    limits: Rates | None = None
 
     def fields(self) -> dict[str, Any]:
         """The fields of an `EndUserRecord` that are given, in its kinds of values."""
@@ -128,18 +115,10 @@ def bounds(asked: KeyChange | EndUserChange, given: Mapping[str, Any]) -> dict[s
     """The budget and the limits that are given, as values; an empty one bounds nothing and is none."""
     made: dict[str, Any] = {}
     if "budget" in given:
-        made["budget"] = budget(asked.budget) if asked.budget else None
+        made["budget"] = asked.budget.made() if asked.budget else None
     if "limits" in given:
-        limits = asked.limits.made() if asked.limits else Limits()
-        made["limits"] = None if limits == Limits() else limits
+        made["limits"] = asked.limits.made() if asked.limits else None
     return made
-
-
-def budget(asked: config.Budget) -> Budget | None:
-    """A budget as settings have it, with the digits that were written; None for one that bounds nothing."""
-    if asked.max_usd is None and asked.max_tokens is None:
-        return None
-    return Budget(None if asked.max_usd is None else Decimal(repr(asked.max_usd)), asked.max_tokens, asked.period)
 
 
 def seconds(text: str) -> int | None:

@@ -127,6 +127,7 @@ class ForeignGuardMiddleware:
             if not (answering.stopped and is_farewell(error)):
                 raise
         finally:
+            answering.over()
             scope.update(before)
 
     async def _judged(self, exchange: Exchange, body: Body, language: Language | None, vault: Vault) -> bytes | None:
@@ -153,7 +154,9 @@ class ForeignGuardMiddleware:
             cache=self.cache,
             draw=lambda policy: draw(policy.name, exchange.id),
         )
-        verdicts = tuple(_skipped(verdict) if skipped else verdict for verdict in outcome.verdicts)
+        verdicts = tuple(
+            [_skipped(one) if skipped else one for one in outcome.verdicts if texts or skipped or one.status != "ok"]
+        )
         exchange.judges.append(lambda: verdicts)
         if outcome.blocked is not None:
             exchange.withheld = self._said(outcome.blocked, exchange, language)

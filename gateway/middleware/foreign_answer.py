@@ -77,6 +77,10 @@ class Answering:
         else:
             await self._gather(message.get("body", b""), more=message.get("more_body", False))
 
+    def over(self) -> None:
+        """Nothing more comes of the app, whether or not its answer is complete."""
+        self._fields.coming = False
+
     async def _begin(self, message: Message) -> None:
         message = {**message, "headers": _without(message, _OURS)}
         self._start = message
@@ -94,6 +98,7 @@ class Answering:
         if self._mode == "pass":
             await self._onward(message)
         elif self._mode == "stream":
+            self._fields.coming = True
             await self._onward({**message, "headers": _without(message, _STALE)})
 
     def _mode_of(self, message: Message) -> str:
@@ -191,6 +196,7 @@ class Answering:
         over = self.stopped or not more
         if over:
             await self._fields.observe()
+            self._fields.coming = False
         if out or over:
             await self._onward({"type": "http.response.body", "body": b"".join(out), "more_body": not over})
         if self.stopped:

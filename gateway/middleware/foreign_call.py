@@ -57,7 +57,7 @@ def call_of(given: Mapping[str, Any], language: Language) -> Call:
 
 
 def input_tokens(call: Call, language: Language, encoding: str | None) -> int:
-    """About how many tokens a call asks with, by the rules of `gateway.routing.call.estimate`."""
+    """About how many tokens a call asks with, by the rules of `gateway.routing.settling.estimate`."""
     if isinstance(call.prompt, tuple) and not call.messages:
         return len(call.prompt)
     counts = [tokens.estimate(each.content, encoding) for each in call.messages]

@@ -23,6 +23,7 @@ from gateway.exchange import Exchange
 from gateway.ledger import tokens
 from gateway.ledger.cost import cost
 from gateway.middleware import foreign_body, foreign_call, foreign_who
+from gateway.middleware.accounting import Recording
 from gateway.middleware.foreign_prices import Prices
 from gateway.middleware.foreign_reading import Reading
 from gateway.telemetry.telemetry import Telemetry
@@ -50,6 +51,7 @@ class Telling:
         sources: where the end user's name is read.
         ready: called before each request: begins what goes on beside them.
         hosted: whether spans go where the application's own go.
+        recording: where calls are recorded; None for nowhere.
     """
 
     telemetry: Telemetry
@@ -57,6 +59,7 @@ class Telling:
     sources: tuple[str, ...]
     ready: Callable[[], None]
     hosted: Callable[[], bool]
+    recording: Recording | None = None
 
 
 class Observation:
@@ -69,6 +72,7 @@ class Observation:
     def __init__(self, exchange: Exchange, scope: Scope, language: Language, path: str, telling: Telling) -> None:
         self._exchange, self._scope, self._language, self._telling = exchange, scope, language, telling
         self._path_model = foreign_model_in(path)
+        self.recording, self.sources = telling.recording, telling.sources
         self._layer = 0
         self._guards = 0
         self._settled = False
@@ -226,7 +230,7 @@ class Observation:
 
     def _write(self) -> None:
         exchange, reading, prices = self._exchange, self.reading, self._telling.prices
-        foreign_who.tell(exchange, self._scope, exchange.request, self._telling.sources)
+        foreign_who.tell(exchange, self._scope, exchange.request, self.sources)
         if self._guards == 0:
             exchange.capture = None  # nobody has judged these texts, so nothing keeps them
         if self._began is None:

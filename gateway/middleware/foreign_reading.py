@@ -4,14 +4,14 @@ held back, and what is remembered of it is bounded."""
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from gateway.ledger import tokens
 from gateway.middleware import foreign_body
 from gateway.middleware.foreign_body import Inflater, content_type
 from gateway.middleware.foreign_call import shown
 from gateway.middleware.foreign_usage import usage
-from gateway.types import FinishReason, Opening, Usage
+from gateway.types import EndReason, Opening, Usage
 from gateway.wire import chat, json, sse
 from gateway.wire.blocks import Splitter
 from gateway.wire.completions import MAX_CHOICES
@@ -22,13 +22,12 @@ MAX_BYTES = 8 * 1024 * 1024
 _COUNTED_AT_ONCE = 65_536
 """Characters of an answer's text that are kept until it is known whether anybody needs to count them."""
 
-_REASONS: Mapping[str, FinishReason] = {
+_REASONS: Mapping[str, EndReason] = {
     "stop": "stop",
     "length": "length",
     "content_filter": "content_filter",
-    # As the conventions have it; the gateway's own answers are text completions, which never end like this.
-    "tool_calls": cast("FinishReason", "tool_calls"),
-    "function_call": cast("FinishReason", "function_call"),
+    "tool_calls": "tool_calls",
+    "function_call": "function_call",
 }
 """Why a choice may end. Any other word is the app's own, may be anything, and is told as `stop`."""
 
@@ -59,7 +58,7 @@ class Reading:
         self.streams = False
         self.usage: Usage | None = None
         self.opening: Opening | None = None
-        self.reasons: dict[int, FinishReason] = {}
+        self.reasons: dict[int, EndReason] = {}
         self.first: float | None = None
         self.failed = False
         self.unreadable = False

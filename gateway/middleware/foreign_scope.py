@@ -26,11 +26,13 @@ class ForeignScopeMiddleware:
     Args:
         app: the next step.
         every: put the gateway's headers on every answer.
+        litellm: and those that LiteLLM's clients read (`telemetry.compat`).
     """
 
-    def __init__(self, app: ASGIApp, *, every: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, every: bool = False, litellm: bool = False) -> None:
         self.app = app
         self.every = every
+        self.litellm = litellm
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,7 +47,8 @@ class ForeignScopeMiddleware:
             if message["type"] == "http.response.start":
                 exchange.status, exchange.started = message["status"], True
                 if _FRONT_KEY in made and (self.every or exchange.judges or exchange.error is not None):
-                    message = {**message, "headers": [*message.get("headers", ()), *headers.own(exchange)]}
+                    own = headers.own(exchange, litellm=self.litellm)
+                    message = {**message, "headers": [*message.get("headers", ()), *own]}
             await send(message)
 
         try:

@@ -5,14 +5,17 @@ from contextlib import AbstractContextManager, nullcontext
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import exchange as exchanges
-from gateway.errors import ClientDisconnected, InternalError
+from gateway.errors import ClientDisconnected, InternalError, Unavailable
 from gateway.exchange import SCOPE_KEY, Exchange
 from gateway.middleware import headers
+from gateway.middleware.accounting import keep
 from gateway.middleware.foreign_observation import OBSERVATION_KEY, Observation, Telling
-from gateway.middleware.foreign_scope import minted
+from gateway.middleware.foreign_scope import answer, minted
 from gateway.telemetry import logs
 from gateway.telemetry.export import ambient
 from gateway.wire.paths import below_root, language_of
+
+_UNKNOWN_CALLER = 401
 
 
 class TellingMiddleware:
@@ -36,7 +39,7 @@ class TellingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or OBSERVATION_KEY in scope:
-            await self.app(scope, receive, send)
+            await self._within_another(scope, receive, send)
             return
         path = below_root(scope)
         language = language_of(path) if scope["method"] == "POST" else None
@@ -49,15 +52,17 @@ class TellingMiddleware:
         if mine:
             scope[SCOPE_KEY] = minted(scope)
         exchange = exchanges.of(scope)
-        caller = ambient.caller() or (headers.first(scope, b"traceparent"), headers.first(scope, b"tracestate"))
-        telling.telemetry.begin(exchange, caller)
+        around = ambient.caller()
+        given, remote = around or ((headers.first(scope, b"traceparent"), headers.first(scope, b"tracestate")), True)
+        telling.telemetry.begin(exchange, given, remote=remote)
         observation = Observation(exchange, scope, language, path, telling) if language else None
         scope[OBSERVATION_KEY] = observation
         ends = _Ends(exchange, observation, telling, receive, send)
         token = logs.trace.set(exchange.trace)
         try:
             with self._within(exchange):
-                await self.app(scope, ends.receive, ends.send)
+                if await _admitted(observation, exchange, ends.send):
+                    await self.app(scope, ends.receive, ends.send)
         except BaseException as error:
             ends.failed(error)
             raise
@@ -68,10 +73,33 @@ class TellingMiddleware:
             if mine:
                 del scope[SCOPE_KEY]
 
+    async def _within_another(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A step further out tells. It sees how the request ends, so what is recorded here is recorded there, and whom
+        the request is for is what this step reads."""
+        observation: Observation | None = scope.get(OBSERVATION_KEY)
+        if self.telling.recording is not None and observation is not None and observation.recording is None:
+            observation.recording, observation.sources = self.telling.recording, self.telling.sources
+            if not await _admitted(observation, exchanges.of(scope), send):
+                return
+        await self.app(scope, receive, send)
+
     def _within(self, exchange: Exchange) -> AbstractContextManager[None]:
         if exchange.trace is None or not self.telling.hosted():
             return nullcontext()
         return ambient.within(exchange.trace)
+
+
+async def _admitted(observation: Observation | None, exchange: Exchange, send: Send) -> bool:
+    """Whether a request may begin. One that is to be recorded and could not be is answered here, where that is
+    wanted."""
+    if observation is None or observation.recording is None:
+        return True
+    try:
+        exchange.accounted = observation.recording.books.admit()
+    except Unavailable as error:
+        await answer(error, exchange, send)
+        return False
+    return True
 
 
 class _Ends:
@@ -100,6 +128,8 @@ class _Ends:
             exchange.status, exchange.started = message["status"], True
         elif body and exchange.first_chunk is None and message.get("body") and self._has_text():
             exchange.first_chunk = exchange.duration()
+        if body and not message.get("more_body", False):
+            self._settle()
         try:
             await self._send(message)
         except OSError:  # how a server tells that nobody listens any more (ASGI HTTP 2.4)
@@ -126,12 +156,22 @@ class _Ends:
         if self._over:
             return
         self._over = True
-        if self._observation is not None:
-            self._observation.over()
-        exchange = self._exchange
+        self._settle()
+        self._telling.telemetry.finished(self._exchange)
+
+    def _settle(self) -> None:
+        """Make up what is known of a call that is over, and record it: before its last byte leaves. A caller whom
+        nobody knows is not recorded."""
+        exchange, observation = self._exchange, self._observation
+        if observation is not None:
+            observation.over()
         if isinstance(exchange.error, ClientDisconnected):
             exchange.status = exchange.error.status
-        self._telling.telemetry.finished(exchange)
+        recording = observation.recording if observation is not None else None
+        if recording is not None and exchange.status != _UNKNOWN_CALLER:
+            keep(exchange, recording.books, recording.options)
+            if recording.options.pseudonym_key != self._telling.telemetry.options.pseudonym_key:
+                exchange.record = None  # the log calls end users otherwise
 
     def _has_text(self) -> bool:
         return self._observation is not None and self._observation.reading.first is not None

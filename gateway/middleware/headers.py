@@ -1,9 +1,10 @@
 """Reading a request's headers and writing the gateway's own (contract §5)."""
 
 import re
+from math import ceil
 from typing import Any
 
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Rate
 from gateway.guards import verdict
 from gateway.version import __version__
 
@@ -31,11 +32,19 @@ def decoded(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
-    """The gateway's headers for an answer, from what the exchange knows when the answer starts."""
+def own(exchange: Exchange, *, litellm: bool = False) -> list[tuple[bytes, bytes]]:
+    """The gateway's headers for an answer, from what the exchange knows when the answer starts; with `litellm` also as
+    LiteLLM's clients know them (`telemetry.compat`)."""
+    headers = _own(exchange)
+    return headers + _twins(exchange) if litellm else headers
+
+
+def _own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-request-id", exchange.id.encode()), _VERSION]
     if judged := exchange.judgements():
         headers.append((b"x-gateway-guardrails", safe(verdict.header(judged), 1024)))
+    for rate in exchange.rates:
+        headers += _rate(rate)
     if exchange.deployment is None:
         return headers
     opening = exchange.opening
@@ -50,9 +59,48 @@ def own(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     ]
     if (usd := _cost(exchange)) is not None:
         headers.append((b"x-gateway-cost-usd", usd))
+    if exchange.reused is not None:
+        headers.append((b"x-gateway-cache", exchange.reused.encode()))
     if exchange.dropped:
         headers.append((b"x-gateway-dropped-params", safe(", ".join(exchange.dropped))))
     return headers
+
+
+def _twins(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """Call id, guardrails that ran, deployment and cost (https://docs.litellm.ai/docs/proxy/response_headers)."""
+    headers = [(b"x-litellm-call-id", exchange.id.encode())]
+    if ran := dict.fromkeys([one.policy for one in exchange.judgements() if one.status != "skipped"]):
+        headers.append((b"x-litellm-applied-guardrails", safe(",".join(ran), 1024)))
+    if exchange.deployment is None:
+        return headers
+    headers.append((b"x-litellm-model-id", safe(exchange.deployment)))
+    if (usd := _cost(exchange)) is not None:
+        headers.append((b"x-litellm-response-cost", usd))
+    return headers
+
+
+_RATES = {
+    "requests": (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
+    "tokens": (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
+}
+
+
+def _rate(rate: Rate) -> list[tuple[bytes, bytes]]:
+    limit, remaining, reset = _RATES[rate.unit]
+    told = [(limit, b"%d" % rate.limit), (remaining, b"%d" % rate.remaining)]
+    return told if rate.reset is None else [*told, (reset, until(rate.reset))]
+
+
+def until(seconds: float) -> bytes:
+    """A length of time as OpenAI's headers have it: `20ms`, `1s`, `6m0s`, `24h0m0s`; rounded up, so that whoever waits
+    so long has waited long enough."""
+    if seconds < 1:
+        return b"%dms" % ceil(max(seconds, 0) * 1000)
+    minutes, rest = divmod(ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return b"%dh%dm%ds" % (hours, minutes, rest)
+    return b"%dm%ds" % (minutes, rest) if minutes else b"%ds" % rest
 
 
 def _cost(exchange: Exchange) -> bytes | None:

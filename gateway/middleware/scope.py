@@ -37,6 +37,7 @@ class ScopeMiddleware:
             await self.app(scope, receive, send)
             return
         telemetry, given = self.telemetry, _given(scope)
+        litellm = "litellm" in telemetry.options.compat
         request_id = given.get(b"x-request-id")
         if request_id is None or not _SANE_ID.fullmatch(request_id):
             request_id = new_id("req_")
@@ -49,7 +50,7 @@ class ScopeMiddleware:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 exchange.started = True
-                message["headers"] = [*message.get("headers", ()), *headers.own(exchange)]
+                message["headers"] = [*message.get("headers", ()), *headers.own(exchange, litellm=litellm)]
             try:
                 await send(message)
             except OSError as error:  # how a server tells that nobody listens any more (ASGI HTTP 2.4)

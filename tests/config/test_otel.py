@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.load import loads
-from gateway.config.model import TelemetrySettings
 from gateway.config.otel import Plan, plan
 from gateway.config.otel_receiver import shown
+from gateway.config.telemetry import TelemetrySettings
 from gateway.errors import ConfigError
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

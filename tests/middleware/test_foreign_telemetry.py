@@ -232,6 +232,20 @@ def test_an_app_that_fails_without_an_answer_is_told_of(way, tmp_path, caplog):
 
 
 @pytest.mark.parametrize("way", GUARDED)
+@pytest.mark.parametrize("pieces", [None, [], [b": busy\n\n"]], ids=["no answer", "no event", "a comment"])
+def test_no_guard_claims_to_have_judged_an_answer_of_which_nothing_came(way, pieces, tmp_path, caplog):
+    async def broken(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        await receive()
+        raise ZeroDivisionError(EMAIL)
+
+    inner = broken if pieces is None else Breaking(pieces, headers=[SSE])
+    got = told(way(inner), tmp_path, caplog, failing(STREAM))
+    (judged,) = got.of(1)
+    assert judged["attributes"]["gen_ai.guardrail.source"] == "input"
+    assert [one["stage"] for one in got.line["gateway.guardrails"]] == ["input"]
+
+
+@pytest.mark.parametrize("way", GUARDED)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_that_a_guard_refuses_has_its_span_and_verdict_and_no_call(way, stream, tmp_path, caplog):
     inner = app(*events(), stream=True)
@@ -441,6 +455,7 @@ def test_what_tools_are_called_with_and_what_was_thought_is_counted(tmp_path, ca
     got = told(alone(app(json.dumps({"model": MODEL, "choices": [choice]}))), tmp_path, caplog, (ASKED,))
     assert got.call["attributes"]["gen_ai.usage.output_tokens"] > 10
     assert got.call["attributes"]["gen_ai.response.finish_reasons"] == ["tool_calls"]
+    assert got.line["gen_ai.response.finish_reasons"] == ("tool_calls",)
 
 
 def test_words_of_the_apps_own_are_no_finish_reasons(tmp_path, caplog):
