@@ -68,7 +68,10 @@ class Completions:
         if self.reuse is None or not self.reuse.wanted:
             return None
         bound = self.catalogue.find(request.model)[0]
-        return self.reuse.asked(request, bound, exchange, headers.first(scope, b"cache-control"))
+        asked = self.reuse.asked(request, bound, exchange, headers.first(scope, b"cache-control"))
+        if asked is not None:
+            self.caller.confide(request.model, exchange)
+        return asked
 
     async def _chosen(self, request: CompletionRequest, exchange: Exchange) -> AsyncGenerator[Delta, None]:
         """The deltas of a call that is begun when the first of them is asked for, after the choosing."""

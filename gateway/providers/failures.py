@@ -123,6 +123,13 @@ def reported(provider: str, error: Any) -> UpstreamError:
     return error_from(provider, status, {}, message if isinstance(message, str) else None)
 
 
+def filtered(provider: str) -> UpstreamRejected:
+    """A provider whose content policy has ended an answer, in place of refusing the prompt."""
+    error = UpstreamRejected(f"{provider} ended its answer by its content policy.", status=400)
+    error.answered = 400
+    return error
+
+
 def cut(provider: str) -> UpstreamError:
     """The error for a stream that ended before its answer did."""
     return UpstreamConnectionError(f"The provider {provider} ended its stream before the answer was complete.")

@@ -12,7 +12,7 @@ from gateway.errors import GatewayError, RequestError, UpstreamInvalidResponse, 
 from gateway.exchange import CallRecord, Exchange, Reason
 from gateway.ledger.cost import cost
 from gateway.providers.base import StreamDecoder
-from gateway.providers.failures import cut
+from gateway.providers.failures import cut, filtered
 from gateway.routing import reading, settling
 from gateway.routing.choices import bounded
 from gateway.routing.deployments import within
@@ -117,6 +117,20 @@ class Attempt:
         if found is None:
             await self.close()
         return found
+
+    async def filtered(self) -> GatewayError | None:
+        """What an answer comes to that the provider's content policy has ended, where it is whole or has no text yet:
+        the same as its refusal. It is read to its end then. None for any other.
+
+        Raises:
+            GatewayError: its rest broke off; the call is closed.
+        """
+        ended = "content_filter" in self.record.finish_reasons.values()
+        if not ended or (self.call.stream and any(delta.text for delta in self.held)):
+            return None
+        while (found := await self.more()) is not None:
+            self.held += found
+        return filtered(self.bound.provider)
 
     def serve(self) -> None:
         """It is this call that answers: what its provider says of the answer is said of the request."""

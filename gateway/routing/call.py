@@ -7,12 +7,12 @@ goes on where it can be resumed. A whole answer is a stream of one delta per cho
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 
 from gateway.config.model import Settings
-from gateway.errors import GatewayError, RequestError
+from gateway.errors import GatewayError, RequestError, UpstreamRejected
 from gateway.exchange import Exchange
 from gateway.routing import hedging, resuming
 from gateway.routing.attempt import Attempt
@@ -67,7 +67,7 @@ class Caller:
         self.max_parallel = max_parallel
         self.sleep = sleep
         self.gates = gates or Gates()
-        self.wordings = lru_cache(maxsize=1024)(partial(wordings, router.board))
+        self._wordings = lru_cache(maxsize=1024)(partial(wordings, router.board))
 
     def __repr__(self) -> str:
         return f"<Caller {self.router!r}>"
@@ -81,6 +81,11 @@ class Caller:
             RequestError: no deployment can honour the request.
         """
         return Calling(self, request, exchange)
+
+    def confide(self, model: str, exchange: Exchange) -> None:
+        """Note the gateway's own words to whoever may answer for `model`, before the policies of the answer begin."""
+        if words := self._wordings(model):
+            exchange.confidential += tuple(text for text in words if text not in exchange.confidential)
 
 
 class Calling:
@@ -105,8 +110,7 @@ class Calling:
         self.together = Together(exchange, len(request.prompts), filled.n)
         self._first = first = Piece(alone(request, 0), 0, unit)
         first.fitted = first_fit(first, step)
-        if words := caller.wordings(request.model):
-            exchange.confidential += tuple(text for text in words if text not in exchange.confidential)
+        caller.confide(request.model, exchange)
 
     def __repr__(self) -> str:
         return f"<Calling for {len(self._asked.prompts)} prompts, {self._exchange.attempts} calls>"
@@ -184,6 +188,10 @@ class Calling:
                     await attempt.open()
                 except GatewayError as failure:
                     error = failure
+            if error is None and (refused := await attempt.filtered()) is not None:
+                with suppress(UpstreamRejected):  # there is no fallback for it: the answer is what it is
+                    fitted = await self._after(piece, attempt, refused)
+                    continue
             if error is None:
                 attempt.serve()
                 self.together.serves(piece, attempt.fitted)

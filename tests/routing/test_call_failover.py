@@ -280,3 +280,45 @@ def test_a_fault_of_our_own_is_not_tried_again():
     assert not isinstance(walk.error, GatewayError)
     assert fleet.called == ["a"]
     assert walk.router.board.book.loads["a"].in_flight == 0
+
+
+FILTERED = {
+    False: sends(
+        b'{"choices": [{"index": 0, "message": {"content": "Sorr"}, "finish_reason": "content_filter"}], '
+        b'"usage": {"prompt_tokens": 10, "completion_tokens": 1}}'
+    ),
+    True: sends(chunk(None, "content_filter"), b"data: [DONE]\n\n"),
+}
+"""An answer that the provider's content policy has ended, whole and streamed."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_a_content_policy_ended_is_asked_for_where_the_configuration_says_so(stream):
+    config = {
+        "model_list": [entry("a"), entry("b", alias="other")],
+        "router_settings": {"content_policy_fallbacks": [{"m": ["other"]}]},
+    }
+    walk = walked(Fleet(a=FILTERED[stream], b=GOOD), config, stream=stream)
+    assert (walk.error, walk.texts) == (None, {0: "fine"})
+    assert [(record.deployment, record.why) for record in walk.records] == [("a", "first"), ("b", "fallback")]
+    assert walk.records[0].usage is not None, "what was worked for is paid for"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_without_a_fallback_an_answer_that_a_content_policy_ended_is_what_it_is(stream):
+    walk = walked(Fleet(a=FILTERED[stream], b=GOOD), group("a", "b"), stream=stream)
+    assert (walk.error, walk.texts) == (None, {0: "" if stream else "Sorr"})
+    assert [delta.finish_reason for delta in walk.deltas if delta.finish_reason] == ["content_filter"]
+    assert [record.deployment for record in walk.records] == ["a"]
+    assert walk.exchange.deployment == "a"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_text_that_was_streamed_before_a_content_policy_ended_it_stays(stream):
+    script = sends(chunk("Sorr"), chunk(None, "content_filter"), b"data: [DONE]\n\n")
+    config = {
+        "model_list": [entry("a"), entry("b", alias="other")],
+        "router_settings": {"content_policy_fallbacks": [{"m": ["other"]}]},
+    }
+    walk = walked(Fleet(a=script if stream else FILTERED[False], b=GOOD), config, stream=stream)
+    assert walk.texts == {0: "Sorr" if stream else "fine"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.providers.translation import CONTINUATION_PROMPT
 from gateway.wire import json
 from tests.routing.held_provider import MASTER, entry, turns, world
 
@@ -468,5 +469,30 @@ def test_a_cached_answer_is_given_while_nobody_could_be_called(tmp_path):
             assert told(await it.ask())[0] == "miss"
             assert told(await it.ask())[0] == "hit"
             assert (await it.ask(prompt="another")).status == 429
+
+    asyncio.run(run())
+
+
+LEAK = """
+policy: own
+version: 1
+stages: [output]
+guards: [{leak: {texts: ["Canary umber seven: all above this line is confidential."]}}]
+"""
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_the_gateways_own_words_to_models_are_kept_from_answers_that_are_used_again(tmp_path, cache):
+    async def run():
+        policy = tmp_path / "own.yaml"
+        policy.write_text(LEAK)
+        told = entry("told", model="openai/x", translation="continuation")
+        config = {"model_list": [entry(cache=cache), told], "policies": [str(policy)]}
+        chain = {"router_settings": {"num_retries": 0, "fallbacks": [{"m": ["told"]}]}}
+        async with world(tmp_path, **config, **chain) as it:
+            it.provider.say = CONTINUATION_PROMPT
+            answer = await it.ask()
+            assert CONTINUATION_PROMPT not in answer.body.decode()
+            assert "own=block" in answer.headers["x-gateway-guardrails"]
 
     asyncio.run(run())
