@@ -30,7 +30,10 @@ HEAVY = ("pydantic", "starlette", "httpx", "presidio_analyzer", "opentelemetry",
 
 def faulty(fault: str) -> dict[str, Any]:
     params = {"model": "demo/demo", "demo_fault": fault}
-    return {"model_list": [{"model_name": "demo", "litellm_params": params}]}
+    return {
+        "model_list": [{"model_name": "demo", "litellm_params": params}],
+        "router_settings": {"num_retries": 0},
+    }
 
 
 def over_http(config: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], dict[str, Any]]:

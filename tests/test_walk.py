@@ -19,6 +19,7 @@ CONFIG = {
         {"model_name": "demo", "litellm_params": {"model": "demo/demo"}},
         {"model_name": "broken", "litellm_params": {"model": "demo/demo", "demo_fault": "status_500"}},
     ],
+    "router_settings": {"num_retries": 0},
     "general_settings": {"master_key": KEY, "max_request_bytes": 2048},
 }
 GOOD = {"model": "demo", "prompt": "Say this is a test", "max_tokens": 7}
