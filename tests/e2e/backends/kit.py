@@ -47,6 +47,10 @@ policies: [default]
 """Three models with prices, one of them of `provider`, and one that fails."""
 
 
+RETRIED = 3
+"""Calls for a request whose deployment always fails: the first, and `num_retries` after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A request, and what its trace has below the server's span: a guardrail for each stage that was judged, in order,
@@ -76,8 +80,8 @@ CASES = (
     Case("two prompts", {"model": "cheap", "prompt": ["Say one", "Say two"]}, calls=2),
     Case("blocked", {"model": "cheap", "prompt": f"My key is {KEY}"}, 400, "blocked", ("input",), calls=0),
     Case("cached", {"model": "thinker", "prompt": "Whom do I ask?"}, outcome="masked"),
-    Case("provider leaks", {"model": "thinker", "prompt": "Now fail"}, 502, "error", ("input",), failed=True),
-    Case("failed", {"model": "broken", "prompt": "Say it"}, 502, "error", ("input",), failed=True),
+    Case("provider leaks", {"model": "thinker", "prompt": "Now fail"}, 502, "error", ("input",), RETRIED, failed=True),
+    Case("failed", {"model": "broken", "prompt": "Say it"}, 502, "error", ("input",), RETRIED, failed=True),
 )
 
 
