@@ -1,11 +1,13 @@
 """A budget of one dollar and two hundred clients, over real HTTP: on one process, on four workers that share Redis, and
-on two replicas that share Redis and PostgreSQL."""
+on two replicas that share Redis and PostgreSQL. What the ledger has is what the provider billed: each request once, to
+the token and to the picodollar, whether it was answered, streamed, left, broken or refused."""
 
 import asyncio
+import csv
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
+from decimal import Decimal
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import httpx
 import pytest
 
 from gateway.wire import json
-from tests.budget_kit import MOST_TOKENS, PRICES, Provider, crowd, holds, served
+from tests.budget_kit import PRICES, Asked, Bill, Provider, accounts, crowd, holds, read_words, served, unless_left
 from tests.e2e import kit
 from tests.ledger import postgres, redis
 
@@ -61,18 +63,24 @@ def gateways(how: str, provider: str, folder: Path) -> Iterator[Sequence[kit.Pro
         yield [running.enter_context(kit.gateway(folder / name, text, *workers)) for name in names]
 
 
-async def spend(urls: Sequence[str]) -> Counter[tuple[str, int]]:
+async def spend(urls: Sequence[str], provider: Provider) -> Mapping[str, Asked]:
     turns = cycle(urls)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
     async with httpx.AsyncClient(timeout=kit.SECONDS, limits=limits, headers=MASTER) as client:
 
-        async def ask(body: dict[str, Any], leave: bool) -> int:
-            async with client.stream("POST", f"{next(turns)}/v1/completions", json=body) as answer:
-                if leave and answer.status_code == 200:
-                    await anext(answer.aiter_bytes())
+        async def answered(name: str, body: dict[str, Any], one: Asked) -> int:
+            path, own = f"{next(turns)}/v1/completions", {"x-request-id": name}
+            async with client.stream("POST", path, json=body, headers=own) as answer:
+                if one.kind == "leave" and answer.status_code == 200:
+                    async with aclosing(answer.aiter_bytes()) as chunks:
+                        await read_words(chunks, one.words)
                 else:
                     await answer.aread()
                 return answer.status_code
+
+        async def ask(name: str, body: dict[str, Any], one: Asked) -> int:
+            answer = answered(name, body, one)
+            return await (unless_left(provider, one.prompt, answer) if one.kind == "hang" else answer)
 
         return await crowd(ask)
 
@@ -84,25 +92,48 @@ def used_share(url: str) -> float:
     return float(found[1]) if found else -1.0
 
 
-def recorded(url: str) -> tuple[int, float]:
-    """Tokens and USD that the ledger has."""
-    total = json.loads(httpx.get(f"{url}/admin/usage?by=model", headers=MASTER).content)["total"]
-    return total["prompt_tokens"] + total["completion_tokens"], total["cost_usd"]
+def picodollars(amount: object) -> int:
+    """An amount of USD as it is told, which is exact."""
+    whole = Decimal(str(amount)).scaleb(12)
+    assert whole == int(whole), amount
+    return int(whole)
+
+
+def summed(url: str) -> tuple[int, Bill]:
+    """How many requests the ledger has, and their sums."""
+    told = httpx.get(f"{url}/admin/usage?by=model&format=csv", headers=MASTER).text
+    rows = [
+        (int(row["requests"]), int(row["prompt_tokens"]), int(row["completion_tokens"]), picodollars(row["cost_usd"]))
+        for row in csv.DictReader(told.splitlines())
+    ]
+    requests, *bill = (sum(column) for column in zip((0, 0, 0, 0), *rows, strict=True))
+    return requests, Bill(*bill)
+
+
+def rows(url: str) -> Iterator[tuple[str, Bill]]:
+    """Each row of the ledger: the request's id, and what it used."""
+    cursor: str | None = ""
+    while cursor is not None:
+        told = httpx.get(f"{url}/admin/usage/records?limit=1000&cursor={cursor}", headers=MASTER).content
+        page = json.loads(told)
+        for row in page["data"]:
+            bill = Bill(row["input_tokens"] or 0, row["output_tokens"], picodollars(row["cost"] or 0))
+            yield row["request_id"], bill
+        cursor = page["cursor"]
 
 
 @pytest.mark.parametrize("how", ["one process", "four workers", "two replicas"])
 def test_a_dollar_is_a_dollar(how: str, tmp_path: Path):
     provider = Provider()
     with served(provider) as base, gateways(how, base, tmp_path) as running:
-        came = asyncio.run(spend([process.url for process in running]))
-        told = []
+        asked = asyncio.run(spend([process.url for process in running], provider))
+        url = running[-1].url
+        kit.until("the ledger has it all", lambda: summed(url)[0] >= len(asked))
+        assert summed(url) == (len(asked), provider.total)
+        accounts(provider, rows(url), asked)
 
         def settled() -> bool:
-            told[:] = [recorded(running[0].url)]
-            left = sum(count for (kind, status), count in came.items() if kind == "leave" and status == 200)
-            return abs(told[0][0] - provider.tokens) <= left * MOST_TOKENS and told[0][0] > 0
+            return used_share(url) == pytest.approx(provider.total.amount / BUDGET, rel=1e-12)
 
-        kit.until("the ledger has it all", settled)
-        spent = round(told[0][1] * 1e12)
-        holds(provider, spent, BUDGET, came, MOST_TOKENS)
-        assert used_share(running[-1].url) == pytest.approx(spent / BUDGET, abs=0.01)
+        kit.until("the counters have what the ledger has", settled)
+        holds(provider, round(used_share(url) * BUDGET), BUDGET, asked)
