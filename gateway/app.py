@@ -182,7 +182,7 @@ class Gateway:
         ports = guarding.ports(caller, self.pool, self._note)
         policies, files = guarding.policies(settings, source, ports)
         self.observing.metrics.know(catalogue.names(), {deployment.model for deployment in settings.deployments})
-        self.dispatching.use(caller.router)
+        self.dispatching.use(caller, settings.router.health_check_interval)
         counts: Counts = defaultdict(Counter)
         completions = Completions(catalogue, caller, self.log, protection.reuse)
         models = Models(catalogue, int(time()))

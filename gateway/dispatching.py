@@ -6,7 +6,9 @@ from typing import Final
 
 from gateway.ledger.remote import Remote
 from gateway.routing.board import Book
+from gateway.routing.call import Caller
 from gateway.routing.health import HEALTHS
+from gateway.routing.probing import Probing
 from gateway.routing.router import Router
 from gateway.routing.sharing import Sharing
 from gateway.telemetry import conventions as names
@@ -30,23 +32,32 @@ class Dispatching:
         self._log = log
         self.book = Book(self._tell)
         self._sharing = Sharing(self.book, remote, perf_counter) if remote is not None else None
+        self._probing = Probing(self._tell, remote)
         self._router: Router | None = None
         metrics.watch(names.DEPLOYMENT_STATE, self._states)
 
     def __repr__(self) -> str:
         return f"<Dispatching {self.book!r}>"
 
-    def use(self, router: Router) -> None:
-        """Tell of the aliases of a configuration that is served from now on; its router has this `book`."""
-        self._router = router
+    def use(self, caller: Caller, interval: float | None = None) -> None:
+        """Tell of the aliases of a configuration that is served from now on, and probe its deployments.
+
+        Args:
+            caller: its router has this `book`.
+            interval: `router_settings.health_check_interval`; None for no probes.
+        """
+        self._router = caller.router
+        self._probing.use(caller, interval)
 
     def start(self) -> None:
-        """Begin to share what is known, on the running event loop."""
+        """Begin to probe, and to share what is known, on the running event loop."""
+        self._probing.start()
         if self._sharing is not None:
             self._sharing.start()
 
     async def close(self) -> None:
         """End that."""
+        await self._probing.close()
         if self._sharing is not None:
             await self._sharing.close()
 
@@ -76,7 +87,7 @@ class Dispatching:
         if event == "deployment_refused":
             hint = "check this deployment's key, account, model and address"
             self._log.error(event, **attributes, hint=hint)
-        elif event == "deployment_opened":
+        elif event in ("deployment_opened", "deployment_not_probed"):
             self._log.warning(event, **attributes)
         else:
             self._log.info(event, **attributes)

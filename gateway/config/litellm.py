@@ -48,7 +48,7 @@ ROUTER_SETTINGS = _names(
     alerting_config assistants_config set_verbose retry_after provider_budget_config model_group_retry_policy
     model_group_affinity_config cache_responses router_general_settings optional_pre_call_checks
     deployment_affinity_ttl_seconds ignore_invalid_deployments search_tools guardrail_list max_retries weights
-    tag_routing_prefix health_check_interval enable_health_check_routing"""
+    tag_routing_prefix enable_health_check_routing"""
 )
 
 GENERAL_SETTINGS = _names(

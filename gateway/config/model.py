@@ -165,6 +165,11 @@ class RouterSettings(Strict):
     cooldown_time: float = Field(
         5.0, ge=0, description="Seconds a deployment rests, more each time it fails again; 0 for never."
     )
+    health_check_interval: Seconds | None = Field(
+        None,
+        description="Seconds without a call after which a deployment is asked for one token, as is one that has "
+        "rested; the provider bills it. Never when left out.",
+    )
     fallbacks: Chains = Field({}, description="For each alias, the aliases to try when it fails.")
     context_window_fallbacks: Chains = Field({}, description="The same, when the prompt is too long for the model.")
     content_policy_fallbacks: Chains = Field({}, description="The same, when the provider's content policy refuses.")

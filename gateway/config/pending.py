@@ -22,11 +22,20 @@ def _tagged_for_nothing(settings: Settings) -> bool:
     return not settings.router.enable_tag_filtering and any(each.tags for each in settings.deployments)
 
 
+def _probed_for_nothing(settings: Settings) -> bool:
+    return settings.router.health_check_interval is not None and settings.router.cooldown_time <= 0
+
+
 PENDING: tuple[Row, ...] = (
     Row(
         "model_list[].litellm_params.tags",
         _tagged_for_nothing,
         "have no effect without router_settings.enable_tag_filtering, as in LiteLLM",
+    ),
+    Row(
+        "router_settings.health_check_interval",
+        _probed_for_nothing,
+        "has no effect with router_settings.cooldown_time: 0, by which no deployment ever rests",
     ),
 )
 

@@ -13,6 +13,7 @@ from gateway.guards.policy import Policy
 from gateway.guards.ports import Ask, Note, Pool, Ports, unnoted
 from gateway.guards.ports import Caller as Send
 from gateway.ledger import tokens
+from gateway.routing import settling
 from gateway.routing.call import Caller
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Timeouts, Upstream
@@ -88,17 +89,6 @@ def _asker(caller: Caller, note: Note) -> Ask:
             async with aclosing(caller.begin(request, own).deltas()) as deltas:
                 return "".join([delta.text async for delta in deltas])
         finally:
-            note("judge_usage", {names.MODEL: model, **_spent(own)})
+            note("judge_usage", {names.MODEL: model, **settling.spent(own)})
 
     return ask
-
-
-def _spent(exchange: Exchange) -> dict[str, int | float]:
-    """What a judge's own calls used and cost in USD."""
-    told: dict[str, int | float] = {}
-    if exchange.usage is not None:
-        told[names.USAGE_INPUT_TOKENS] = exchange.usage.input_tokens
-        told[names.USAGE_OUTPUT_TOKENS] = exchange.usage.output_tokens
-    if exchange.cost is not None and exchange.cost.total is not None:
-        told[names.USAGE_COST] = float(exchange.cost.total)
-    return told

@@ -76,14 +76,14 @@ class Minute:
 class Load:
     """One deployment's load and health.
 
-    `in_flight` is calls under way. `latency` is the average time to the first byte, in seconds, 0.0 where none is
-    known, and `measured` when it last came. `average` is the average number of tokens a call uses. `counted` says
-    whether requests and tokens are counted.
+    `in_flight` is calls under way, `last` is when one ended last. `latency` is the average time to the first byte, in
+    seconds, 0.0 where none is known, and `measured` when it last came. `average` is the average number of tokens a call
+    uses. `counted` says whether requests and tokens are counted.
     """
 
     __slots__ = (
-        "average", "breaker", "budget", "counted", "id", "identity", "in_flight", "latency", "measured", "requests",
-        "tokens",
+        "average", "breaker", "budget", "counted", "id", "identity", "in_flight", "last", "latency", "measured",
+        "requests", "tokens",
     )  # fmt: skip
 
     def __init__(self, deployment: str, breaker: Breaker, budget: Budget) -> None:
@@ -94,6 +94,7 @@ class Load:
         self.budget = budget
         self.counted = False
         self.in_flight = 0
+        self.last = -inf
         self.requests = Minute()
         self.tokens = Minute()
         self.latency = 0.0

@@ -129,7 +129,7 @@ class Router:
             return
         ticket.load = None
         load.in_flight -= 1
-        now = self._clock()
+        load.last = now = self._clock()
         if tokens and load.counted:
             load.spend(now, tokens)
         if error is not None:

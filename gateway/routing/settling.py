@@ -1,9 +1,10 @@
 """What a call used where its provider does not say: whether there is anything to pay, and how many tokens."""
 
 from gateway.errors import UpstreamConnectionError, UpstreamInvalidResponse, UpstreamTimeout
-from gateway.exchange import CallRecord
+from gateway.exchange import CallRecord, Exchange
 from gateway.ledger import tokens
 from gateway.routing.deployments import Bound
+from gateway.telemetry import conventions as names
 from gateway.types import Call, Prompt, Usage
 
 _LOST = UpstreamConnectionError | UpstreamInvalidResponse
@@ -51,3 +52,14 @@ def uncalled(prompts: tuple[Prompt, ...], bound: Bound) -> Usage:
     """The usage of prompts that are answered without a call: they, counted here."""
     sizes = (tokens.estimate(prompt, bound.encoding) if isinstance(prompt, str) else len(prompt) for prompt in prompts)
     return Usage(sum(sizes), estimated=True)
+
+
+def spent(exchange: Exchange) -> dict[str, int | float]:
+    """What the gateway's own calls (a judge's, a probe's) used and cost in USD, in the names of telemetry."""
+    told: dict[str, int | float] = {}
+    if exchange.usage is not None:
+        told[names.USAGE_INPUT_TOKENS] = exchange.usage.input_tokens
+        told[names.USAGE_OUTPUT_TOKENS] = exchange.usage.output_tokens
+    if exchange.cost is not None and exchange.cost.total is not None:
+        told[names.USAGE_COST] = float(exchange.cost.total)
+    return told

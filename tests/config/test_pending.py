@@ -8,6 +8,7 @@ from gateway.config.pending import PENDING
 MODEL = "model_list: [{model_name: a, params: {model: x, %s}}]"
 GIVEN = {
     "model_list[].litellm_params.tags": MODEL % "tags: [t]",
+    "router_settings.health_check_interval": "router_settings: {health_check_interval: 30, cooldown_time: 0}",
 }
 
 
@@ -23,6 +24,7 @@ def test_each_is_named_when_it_is_given_and_only_then(row):
         "policies: []",
         "telemetry: {log_format: console, sample_ratio: 1}",
         "router_settings: {timeout: 5}",
+        "router_settings: {health_check_interval: 30}",
         MODEL % "timeout: 5",
         MODEL % "rpm: 1, tpm: 1, weight: 0, order: 0, max_parallel_requests: 1",
         MODEL % "tags: [t]" + "\nrouter_settings: {enable_tag_filtering: true}",

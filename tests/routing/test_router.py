@@ -106,7 +106,7 @@ def dispatching(
     log, metrics = Spoken(), Metrics()
     made = Dispatching(metrics, log)
     caller = call.make(Catalogue(found.settings, found.source), found.settings, upstream, made.book)
-    made.use(caller.router)
+    made.use(caller)
     return made, caller, log, metrics
 
 
