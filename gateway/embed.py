@@ -20,8 +20,9 @@ from gateway.app import default_upstream
 from gateway.config.load import Loaded, from_mapping, load
 from gateway.config.model import Settings
 from gateway.config.source import Source
+from gateway.entering import Entering
 from gateway.errors import ConfigError
-from gateway.front import Front, telling_behind
+from gateway.front import Front, InTurn, telling_behind
 from gateway.guards import assemble
 from gateway.guards import load as documents
 from gateway.guards.packs import names as packs
@@ -33,7 +34,6 @@ from gateway.middleware.foreign_observation import Watched
 from gateway.middleware.foreign_prices import Prices, given
 from gateway.middleware.foreign_scope import ForeignScopeMiddleware, LeavingMiddleware
 from gateway.middleware.foreign_telling import TellingMiddleware
-from gateway.middleware.identity import IdentityMiddleware
 from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Upstream
@@ -57,8 +57,9 @@ class _Guards:
         self.upstream: Upstream = default_upstream()
         self._pool = Pool()
         known = settings or Settings()
-        caller = call.make(Catalogue(known, source or Source()), known, self.upstream)
-        ports = guarding.ports(caller, self._pool)
+        self.catalogue = Catalogue(known, source or Source())
+        ports = guarding.ports(call.make(self.catalogue, known, self.upstream), self._pool)
+        self.call = ports.call
         if not known.deployments:  # without models there is none to ask: a document that needs one is told so
             ports = replace(ports, ask=None)
         self.policies: tuple[Policy, ...] = assemble.every(loaded.policies, ports)
@@ -215,14 +216,19 @@ def protect(
     Every request gets an id, a log line, a span and the gateway's headers; completions are guarded on their way in and
     out, and their tokens and cost are told (see `TelemetryMiddleware`), and recorded where the configuration names a
     `database_url` or a key of `ledger` (see `EndUserMiddleware`).
-    With a `master_key` configured every request needs it, but for health checks and `/openapi.json`. Without one `app`
-    goes on authenticating its own callers: nobody is asked for a key.
+    With a `master_key` or a `jwt` configured every HTTP request needs a key, but for health checks and `/openapi.json`:
+    the master key, a virtual key of the database or a signed token. Without either `app` goes on authenticating its own
+    callers: nobody is asked for a key. Completions and chat completions are held against what their key may use and
+    name, blocked end users, limits and budgets, as the gateway's own are; a body that cannot be read is refused then.
+    Reserved for a budget is the prompt and the request's `max_tokens` (4,096 for a chat without), settled to what the
+    answer tells, or to an estimate.
 
     Args:
         app: any ASGI app.
-        config: a path, a mapping of the same form, settings, or None for a gateway without models of its own. Of a
-            configuration, `policies`, `general_settings`, `ledger`, `telemetry`, `end_users` (not `require` and
-            budgets) and, for prices and guards that ask a model, `model_list` are read.
+        config: a path, a mapping of the same form, settings, or None for a gateway without models of its own. What
+            counts of it: `policies`, `general_settings` (keys, database, Redis, bounds of a body), `limits`,
+            `end_users`, `ledger`, `telemetry`; `model_list` for prices and guards that ask a model. What is about
+            calling providers does not: routing, retries, caches, concurrency, deadlines.
         policies: names of packs or paths of documents, in place of the configuration's. Without either, the pack
             `default` is in force; an empty list asks for none.
         guard_all: see `GuardrailMiddleware`.
@@ -238,8 +244,12 @@ def protect(
     guards = _Guards(found, settings, source)
     log = logs.make("library")
     general = settings.general
-    prices = priced(settings)
-    tells = Tells(settings, Prices(_PROVIDER, prices), guards.upstream, prices, log)
+    costs = priced(settings)
+    prices = Prices(_PROVIDER, costs)
+    tells = Tells(settings, prices, guards.upstream, costs, log)
+    folder = source.files[0].parent if source.files else Path()
+    known = (guards.call, guards.catalogue, guards.upstream, tells.metrics, tells.books.spent)
+    entering = Entering(settings, folder, *known, prices, log)
     step: App = ForeignGuardMiddleware(
         Watched(app),
         guards.policies,
@@ -249,11 +259,10 @@ def protect(
         read_timeout=general.request_read_timeout,
         end_user_sources=settings.end_users.sources,
     )
-    if general.master_key is not None:
-        step = IdentityMiddleware(step, general.master_key)
-    step = ErrorMiddleware(LeavingMiddleware(step), log)
+    step = ErrorMiddleware(LeavingMiddleware(entering.around(step)), log)
     step = ForeignScopeMiddleware(step, every=True, litellm="litellm" in settings.telemetry.compat)
-    return Protected(app, TellingMiddleware(step, tells.telling, every=True), guards, tells, guards.policies)
+    step = TellingMiddleware(step, tells.telling, every=True)
+    return Protected(app, step, InTurn(entering, guards), tells, guards.policies, entering.start)
 
 
 def _loaded(config: Config) -> Loaded:

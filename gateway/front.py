@@ -1,6 +1,7 @@
 """An ASGI app behind steps of the gateway's: what those hold open begins and ends with the app."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 from gateway.guards.policy import Policy
@@ -16,6 +17,19 @@ class Closes(Protocol):
     async def close(self) -> None:
         """Let go of it."""
         ...
+
+
+class InTurn:
+    """Several that are held open: closed in this order, all of them whatever becomes of one."""
+
+    def __init__(self, *held: Closes) -> None:
+        self._held = held
+
+    async def close(self) -> None:
+        """Let go of each."""
+        async with AsyncExitStack() as stack:
+            for one in reversed(self._held):
+                stack.push_async_callback(one.close)
 
 
 class Tells(Protocol):
@@ -42,6 +56,7 @@ class Front:
         holds: what they hold open; None for nothing.
         tells: what is told of requests, and recorded.
         policies: those in force.
+        start: called when the app has begun, on its event loop.
     """
 
     def __init__(
@@ -51,12 +66,14 @@ class Front:
         holds: Closes | None = None,
         tells: Tells | None = None,
         policies: Sequence[Policy] = (),
+        start: Callable[[], None] | None = None,
     ) -> None:
         self.app = app
         self.policies = tuple(policies)
         self.tells = tells
         self._stack = stack
         self._holds = holds
+        self._start = start
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(policy.name for policy in self.policies)}>"
@@ -73,6 +90,8 @@ class Front:
                 begun = True
                 if self.tells is not None:
                     self.tells.start()  # only now: where the app traces, it has begun to
+                if self._start is not None:
+                    self._start()
             elif begun and message["type"].startswith("lifespan.shutdown."):
                 begun = False
                 await self._close()  # before the server hears of it: then it may go at once

@@ -34,31 +34,33 @@ class AdmissionMiddleware:
         if admission is None or exchange is None or exchange.request is None:
             await self.app(scope, receive, send)
             return
-        rules = await self._rules(admission, exchange, exchange.request)
+        rules = await rules_of(admission, self.callers, exchange, exchange.request)
         if not rules:
             await self.app(scope, receive, send)
             return
-        reservation = await _reserved(admission, exchange, exchange.request, rules)
+        reservation = await reserved(admission, exchange, exchange.request, rules)
         try:
             await self.app(scope, receive, send)
         finally:
             if reservation is not None:
                 await admission.counting.settle(reservation, used(exchange))
 
-    async def _rules(self, admission: Admission, exchange: Exchange, request: CompletionRequest) -> Rules:
-        bounds, callers, name = admission.bounds, self.callers, exchange.end_user
-        rules = bounds.of_key(exchange.principal) + bounds.of_all(request.model, exchange.tags)
-        if name is None:
+
+async def rules_of(admission: Admission, callers: Callers, exchange: Exchange, request: CompletionRequest) -> Rules:
+    """Every rule that binds a request: of its end user, its key, its tags, its model, and of all."""
+    bounds, name = admission.bounds, exchange.end_user
+    rules = bounds.of_key(exchange.principal) + bounds.of_all(request.model, exchange.tags)
+    if name is None:
+        return rules
+    record = None if callers.end_users is None else await callers.end_users.find(name, callers.naming)
+    if record is None:
+        if not bounds.binds_end_users:
             return rules
-        record = None if callers.end_users is None else await callers.end_users.find(name, callers.naming)
-        if record is None:
-            if not bounds.binds_end_users:
-                return rules
-            return bounds.of_end_user(callers.naming.kept(name), None, None) + rules
-        return bounds.of_end_user(callers.naming.kept(name), record.budget, record.limits) + rules
+        return bounds.of_end_user(callers.naming.kept(name), None, None) + rules
+    return bounds.of_end_user(callers.naming.kept(name), record.budget, record.limits) + rules
 
 
-async def _reserved(
+async def reserved(
     admission: Admission, exchange: Exchange, request: CompletionRequest, rules: Rules
 ) -> Reservation | None:
     """What is set aside for a request; None where it goes on without, because nobody counts.

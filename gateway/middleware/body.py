@@ -78,10 +78,7 @@ class BodyMiddleware:
         exchange.tags = tuple(dict.fromkeys([*own, *_names(given.split(",")), *_names(request.tags)]))
         exchange.end_user = self._end_user(scope, request, principal)
         if self.require_end_user and exchange.end_user is None:
-            raise MissingParameter(
-                "This gateway serves only requests that name their end user; send user, or x-gateway-end-user.",
-                param="user",
-            )
+            raise nobody_named()
 
     def _end_user(self, scope: Scope, request: CompletionRequest, principal: Principal | None) -> str | None:
         """Whom a request is for: the one its key is bound to, the first it names, the one its key has for others."""
@@ -92,6 +89,13 @@ class BodyMiddleware:
             if name:
                 return name
         return principal.default_end_user if principal else None
+
+
+def nobody_named() -> MissingParameter:
+    """The error of a request that names no end user where it has to (`end_users.require`)."""
+    return MissingParameter(
+        "This gateway serves only requests that name their end user; send user, or x-gateway-end-user.", param="user"
+    )
 
 
 def _metadata_user(_scope: Scope, request: CompletionRequest) -> str | None:

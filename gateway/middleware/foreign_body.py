@@ -18,8 +18,6 @@ _EXTENSIONS = ("http.response.pathsend", "http.response.zerocopysend")
 PLAIN_TYPES = ("text/", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 """Content types of text that is no JSON."""
 
-NAME_CHARS = 256
-
 ENCODINGS = ("gzip", "x-gzip", "deflate")
 """The compressions of an answer that can be read."""
 
@@ -106,13 +104,6 @@ def forwarded(scope: Scope, body: bytes | None) -> dict[str, Any]:
     if extensions:
         changed["extensions"] = {name: given for name, given in extensions.items() if name not in _EXTENSIONS}
     return changed
-
-
-def name(text: str | None) -> str | None:
-    """A name as it is kept: printable, bounded; None for an empty one."""
-    if not text:
-        return None
-    return "".join(char for char in text[:NAME_CHARS] if char.isprintable()).strip() or None
 
 
 class Inflater:

@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from gateway.exchange import Exchange
 from gateway.middleware import headers
-from gateway.middleware.foreign_body import name
+from gateway.principal import clean_name
 from gateway.types import CompletionRequest
 
 SOURCES = ("header", "user", "metadata.user_id", "safety_identifier")
@@ -19,15 +19,25 @@ def tell(
 ) -> None:
     """Note end user, session and tags; what a step in front has noted already stays.
 
+    A key that is bound to an end user wins over whatever a request or a step in front says, and one that has a name for
+    requests without any gives it. Its own tags come first.
+
     Args:
         request: the request's body; None where it was not read.
     """
-    if exchange.end_user is None:
+    principal = exchange.principal
+    if principal is not None and principal.end_user is not None:
+        exchange.end_user = principal.end_user
+    elif exchange.end_user is None:
         candidates = (_READERS[source](scope, request) for source in sources)
-        exchange.end_user = next((found for text in candidates if (found := name(text))), None)
-    exchange.session = exchange.session or name(headers.first(scope, b"x-gateway-session"))
-    tags = (headers.first(scope, b"x-gateway-tags") or "").split(",")
-    exchange.tags = tuple(dict.fromkeys((*exchange.tags, *(tag for text in tags if (tag := name(text.strip()))))))
+        exchange.end_user = next((found for text in candidates if (found := clean_name(text))), None)
+        if exchange.end_user is None and principal is not None:
+            exchange.end_user = principal.default_end_user
+    exchange.session = exchange.session or clean_name(headers.first(scope, b"x-gateway-session"))
+    own = principal.tags if principal is not None else ()
+    given = (headers.first(scope, b"x-gateway-tags") or "").split(",")
+    named = (tag for text in given if (tag := clean_name(text.strip())))
+    exchange.tags = tuple(dict.fromkeys((*own, *exchange.tags, *named)))
 
 
 def _metadata_user(_: Scope, request: CompletionRequest | None) -> str | None:

@@ -6,6 +6,7 @@ from gateway import exchange as exchanges
 from gateway.errors import ModelNotFound, PermissionDenied
 from gateway.exchange import Exchange
 from gateway.identity.callers import Callers
+from gateway.principal import Principal
 
 
 class PermissionMiddleware:
@@ -25,7 +26,7 @@ class PermissionMiddleware:
         if exchange is None or exchange.request is None:
             await self.app(scope, receive, send)
             return
-        await self._check(exchange)
+        await check(self.callers, exchange)
         try:
             await self.app(scope, receive, send)
         except ModelNotFound as error:
@@ -38,14 +39,29 @@ class PermissionMiddleware:
                 param="model",
             ) from error
 
-    async def _check(self, exchange: Exchange) -> None:
-        principal, request = exchange.principal, exchange.request
-        if principal is not None and request is not None:
-            if not principal.may_use(request.model):
-                raise PermissionDenied(
-                    f"This key may not use the model {request.model[:120]}; GET /v1/models lists those it may use.",
-                    param="model",
-                )
-            self.callers.check_tags(principal, exchange.tags)
-        if exchange.end_user is not None:
-            await self.callers.check_end_user(principal, exchange.end_user)
+
+async def check(callers: Callers, exchange: Exchange) -> None:
+    """Refuse a request whose key may not ask it: for its model, its tags, or its end user.
+
+    Raises:
+        PermissionDenied: the key may not.
+        Unavailable: it cannot be told now, because the store cannot be reached.
+    """
+    principal, request = exchange.principal, exchange.request
+    if principal is not None and request is not None:
+        check_model(principal, request.model)
+        callers.check_tags(principal, exchange.tags)
+    if exchange.end_user is not None:
+        await callers.check_end_user(principal, exchange.end_user)
+
+
+def check_model(principal: Principal, model: str) -> None:
+    """Refuse a key that may not use this alias, whether or not there is such a model.
+
+    Raises:
+        PermissionDenied: `model_not_allowed`.
+    """
+    if not principal.may_use(model):
+        raise PermissionDenied(
+            f"This key may not use the model {model[:120]}; GET /v1/models lists those it may use.", param="model"
+        )

@@ -16,6 +16,7 @@ loop after each: a prompt of a million characters does not hold up others for lo
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from decimal import ROUND_CEILING
 from functools import lru_cache
 from math import ceil
@@ -46,6 +47,8 @@ _TAGS: Final = 24
 
 _MOST: Final = (1 << 62) - 1
 
+_REMEMBERED: Final = 2048
+
 Estimate = Callable[[CompletionRequest], Awaitable[Amount]]
 
 
@@ -55,19 +58,39 @@ def estimator(catalogue: Catalogue) -> Estimate:
     It raises what `Catalogue.find` and `with_defaults` raise: ModelNotFound, InvalidValue.
     """
 
+    known: dict[int, _Fixed] = {}
+
+    def fixed(bound: Bound) -> _Fixed:
+        found = known.get(id(bound))
+        if found is None or found.bound is not bound:
+            if len(known) >= _REMEMBERED:
+                known.clear()  # names of wildcards, which clients choose
+            found = known[id(bound)] = _fixed(bound)
+        return found
+
     async def estimate(request: CompletionRequest) -> Amount:
         counted: dict[tuple[str | None, bool], list[int]] = {}
         most_tokens = most_money = 0
         for bound in catalogue.find(request.model):
-            reads = (bound.encoding, bound.shape.support.token_prompts)
-            sizes = counted.get(reads)
+            one = fixed(bound)
+            sizes = counted.get(one.reads)
             if sizes is None:
-                sizes = counted[reads] = await _sizes(request, *reads)
-            used, money = _at(bound, with_defaults(request, bound.defaults), sizes)
+                sizes = counted[one.reads] = await _sizes(request, *one.reads)
+            used, money = _at(one, with_defaults(request, bound.defaults) if bound.defaults else request, sizes)
             most_tokens, most_money = max(most_tokens, used), max(most_money, money)
         return Amount(min(most_tokens, MOST_TOKENS), min(most_money, _MOST))
 
     return estimate
+
+
+async def together(request: CompletionRequest, price: Price | None, encoding: str | None) -> Amount:
+    """What one call with all the prompts of `request` may use, `n` choices in all, at an app that is not the gateway's
+    own; a chat where `messages` is among what was given."""
+    sizes = await _sizes(request, encoding, True)
+    beside = tokens.CHAT + tokens.MESSAGE * len(request.prompts) if "messages" in request.given else 0
+    read, written = sum(sizes) + beside, request.max_tokens * request.n
+    money = 0 if price is None else _money(price, read, 1, written)
+    return Amount(min(read + written, MOST_TOKENS), min(money, _MOST))
 
 
 async def _sizes(request: CompletionRequest, encoding: str | None, takes_ids: bool) -> list[int]:
@@ -78,6 +101,10 @@ async def _sizes(request: CompletionRequest, encoding: str | None, takes_ids: bo
     sizes = []
     room = PIECE
     for prompt in (*request.prompts, request.suffix or ""):
+        if isinstance(prompt, str) and len(prompt) <= room:
+            room -= len(prompt)
+            sizes.append(at_most(prompt, encoding) if prompt else 0)
+            continue
         if not isinstance(prompt, str) and (takes_ids or encoding is None):
             sizes.append(len(prompt))
             continue
@@ -110,21 +137,58 @@ def at_most(text: str, encoding: str | None) -> int:
     return min(UNKNOWN * tokens.estimate(text), len(text.encode("utf-8", "surrogatepass")) + 1)
 
 
-def _at(bound: Bound, request: CompletionRequest, sizes: list[int]) -> tuple[int, int]:
-    """Tokens and picodollars that a request may use at a deployment."""
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What is the same in every estimate at a deployment: how its prompts are read (vocabulary, whether it takes ids),
+    how many choices a call gives and whether candidates are calls of their own, the tokens beside the client's text,
+    and whole picodollars for a token that is read, one that is written and a call, where its price is that plain."""
+
+    bound: Bound
+    reads: tuple[str | None, bool]
+    together: int
+    emulates: bool
+    beside: int
+    rates: tuple[int, int, int] | None
+
+
+def _fixed(bound: Bound) -> _Fixed:
     support = bound.shape.support
+    return _Fixed(
+        bound,
+        (bound.encoding, support.token_prompts),
+        support.max_n if support.level("n") in (Level.NATIVE, Level.MAPPED) else 1,
+        support.level("best_of") is Level.EMULATED,
+        0 if support.text else _words(bound.shape, bound.encoding),
+        _plain(bound.price),
+    )
+
+
+def _plain(price: Price | None) -> tuple[int, int, int] | None:
+    """The picodollars of a price that is always the same and has nothing finer: then `_money` is a sum of integers."""
+    if price is None:
+        return 0, 0, 0
+    if len(price.periods) > 1 or len(price.periods[0].tiers) > 1:
+        return None
+    rates = price.rates(0)
+    exact = [each.scaleb(DIGITS, MONEY) for each in (rates.input, max(rates.output, rates.reasoning), rates.call)]
+    read, written, call = (int(each) for each in exact)
+    return (read, written, call) if [read, written, call] == exact else None
+
+
+def _at(one: _Fixed, request: CompletionRequest, sizes: list[int]) -> tuple[int, int]:
+    """Tokens and picodollars that a request may use at a deployment."""
     candidates = max(request.n, request.best_of or 0)
-    asked = candidates if support.level("best_of") is Level.EMULATED else request.n
-    together = support.max_n if support.level("n") in (Level.NATIVE, Level.MAPPED) else 1
-    calls = ceil(asked / together)
+    calls = ceil((candidates if one.emulates else request.n) / one.together)
     written = request.max_tokens * candidates
-    beside = sizes[-1] + (0 if support.text else _words(bound.shape, bound.encoding))
+    beside = sizes[-1] + one.beside
     used = money = 0
     for size in sizes[:-1]:
         read = size + beside
         used += calls * read + written
-        if bound.price is not None:
-            money += _money(bound.price, read, calls, written)
+        if one.rates is not None:
+            money += calls * (read * one.rates[0] + one.rates[2]) + written * one.rates[1]
+        elif one.bound.price is not None:
+            money += _money(one.bound.price, read, calls, written)
     return used, money
 
 
