@@ -179,14 +179,16 @@ PLACES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("what", NO_KEYS)
-def test_whatever_is_no_key_gets_the_answer_of_a_key_that_nobody_has(tenants: Tenants, what: str):
-    key = NO_KEYS[what](tenants)
+def test_whatever_is_no_key_gets_the_answer_of_a_key_that_nobody_has(tenants: Tenants):
+    presented = {what: key(tenants) for what, key in NO_KEYS.items()}
     for method, path in PLACES:
         body = {"model": "demo", "prompt": "Say hello", "text": "x"} if method == "POST" else b""
-        found, usual = (tenants.send(each, method, path, body) for each in (key, "gk-" + "b" * 43))
-        assert (found.status, found.body) == (401, usual.body), path
-        assert found.headers.keys() == usual.headers.keys(), "nor do headers tell which it was"
+        usual = tenants.send("gk-" + "b" * 43, method, path, body)
+        assert code(usual) == (401, "invalid_api_key")
+        for what, key in presented.items():
+            found = tenants.send(key, method, path, body)
+            assert (found.status, found.body) == (401, usual.body), (what, path)
+            assert found.headers.keys() == usual.headers.keys(), "nor do headers tell which it was"
 
 
 @pytest.mark.parametrize("place", ["query", "cookie", "basic", "proxy", "litellm", "body"])
@@ -247,55 +249,58 @@ def test_nobody_but_the_master_changes_or_sees_what_is_a_tenants(tenants: Tenant
     tenants.theirs_is_untouched()
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        (b"x-original-url", b"/admin/keys"), (b"x-rewrite-url", b"/admin/keys"), (b"x-forwarded-prefix", b"/admin"),
-        (b"x-forwarded-path", b"/admin/keys"), (b"x-http-method-override", b"DELETE"),
-        (b"x-forwarded-for", b"127.0.0.1"),
-        (b"forwarded", b"for=127.0.0.1;host=localhost"), (b"x-real-ip", b"127.0.0.1"), (b"host", b"localhost"),
-        (b"x-gateway-local", b"true"), (b"gateway.local", b"1"), (b"x-litellm-user-role", b"proxy_admin"),
-    ],
-)  # fmt: skip
-def test_no_header_moves_a_request_to_another_path_or_another_machine(tenants: Tenants, header: Header):
-    assert code(tenants.send(None, "GET", "/v1/models", headers=(header,))) == (401, "invalid_api_key")
-    reply = tenants.send(tenants.ours, "GET", "/v1/models", headers=(header,))
-    assert [model["id"] for model in reply.json["data"]] == ["demo", "many/ours"]
-    assert code(tenants.send(tenants.ours, "GET", "/admin/keys", headers=(header,))) == (401, "invalid_api_key")
-    assert code(tenants.send(tenants.ours, "DELETE", "/admin/keys/x", headers=(header,))) == (401, "invalid_api_key")
+MOVES: list[Header] = [
+    (b"x-original-url", b"/admin/keys"), (b"x-rewrite-url", b"/admin/keys"), (b"x-forwarded-prefix", b"/admin"),
+    (b"x-forwarded-path", b"/admin/keys"), (b"x-http-method-override", b"DELETE"), (b"x-forwarded-for", b"127.0.0.1"),
+    (b"forwarded", b"for=127.0.0.1;host=localhost"), (b"x-real-ip", b"127.0.0.1"), (b"host", b"localhost"),
+    (b"x-gateway-local", b"true"), (b"gateway.local", b"1"), (b"x-litellm-user-role", b"proxy_admin"),
+]  # fmt: skip
+
+
+def test_no_header_moves_a_request_to_another_path_or_another_machine(tenants: Tenants):
+    for header in MOVES:
+        for key, method, path in (
+            (None, "GET", "/v1/models"), (tenants.ours, "GET", "/admin/keys"),
+            (tenants.ours, "DELETE", "/admin/keys/x"),
+        ):  # fmt: skip
+            assert code(tenants.send(key, method, path, headers=(header,))) == (401, "invalid_api_key"), header
+        reply = tenants.send(tenants.ours, "GET", "/v1/models", headers=(header,))
+        assert [model["id"] for model in reply.json["data"]] == ["demo", "many/ours"]
 
 
 # Which model.
 
 
-@pytest.mark.parametrize(
-    "model",
-    ["secret", "many/theirs", "many/ours/../theirs", "many/ours/theirs", "many/*", "*", "Secret", "demo,secret"],
-)
-def test_a_model_of_others_is_refused_for_calls_and_for_checks_alike(tenants: Tenants, model: str):
-    assert code(tenants.complete(tenants.ours, model=model)) == (403, "model_not_allowed")
-    path = f"/engines/{model.replace('*', '%2a')}/completions"
-    assert code(tenants.send(tenants.ours, "POST", path, {"prompt": "x"})) == (403, "model_not_allowed")
-    check = {"text": "hello", "model": model}
-    assert code(tenants.send(tenants.ours, "POST", "/v1/guardrails/check", check)) == (403, "model_not_allowed")
-    assert code(tenants.send(token(), "POST", "/v1/guardrails/check", check)) == (403, "model_not_allowed")
-    assert tenants.send(tenants.ours, "POST", "/v1/guardrails/check", {**check, "model": "demo"}).status == 200
-    assert tenants.send(tenants.ours, "POST", "/v1/guardrails/check", {"text": "hello"}).status == 200
+MODELS = [
+    "secret", "many/theirs", "many/ours/../theirs", "many/ours/theirs", "many/*", "*", "Secret", "demo,secret",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"fallbacks": ["secret"]}, {"api_base": "http://192.0.2.9"}, {"api_key": "x"}, {"base_url": "http://192.0.2.9"},
-        {"model_list": [{"model_name": "secret"}]}, {"litellm_params": {"model": "demo/demo"}}, {"mock_response": "x"},
-        {"user_config": {}}, {"extra_headers": {"x": "y"}}, {"deployment_id": "secret"},
-        {"custom_llm_provider": "demo"},
-        {"router_settings_override": {"fallbacks": [{"demo": ["secret"]}]}}, {"guardrails": []}, {"no-log": True},
-    ],
-)  # fmt: skip
-def test_no_field_of_a_body_chooses_a_deployment_or_an_address(tenants: Tenants, field: dict[str, Any]):
-    reply = tenants.complete(tenants.ours, **field)
-    assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
+def test_a_model_of_others_is_refused_for_calls_and_for_checks_alike(tenants: Tenants):
+    check, refused = "/v1/guardrails/check", (403, "model_not_allowed")
+    for key in (tenants.ours, token()):
+        for model in MODELS:
+            asked = {"text": "hello", "model": model}
+            assert code(tenants.complete(key, model=model)) == refused, model
+            assert code(tenants.send(key, "POST", f"/engines/{quote(model)}/completions", {"prompt": "x"})) == refused
+            assert code(tenants.send(key, "POST", check, asked)) == refused, model
+        for asked in ({"text": "hello", "model": "demo"}, {"text": "hello"}):
+            assert tenants.send(key, "POST", check, asked).status == 200
+    assert tenants.send(MASTER, "POST", check, {"text": "hello", "model": "secret"}).status == 200
+
+
+FIELDS: list[dict[str, Any]] = [
+    {"fallbacks": ["secret"]}, {"api_base": "http://192.0.2.9"}, {"api_key": "x"}, {"base_url": "http://192.0.2.9"},
+    {"model_list": [{"model_name": "secret"}]}, {"litellm_params": {"model": "demo/demo"}}, {"mock_response": "x"},
+    {"user_config": {}}, {"extra_headers": {"x": "y"}}, {"deployment_id": "secret"}, {"custom_llm_provider": "x"},
+    {"router_settings_override": {"fallbacks": [{"demo": ["secret"]}]}}, {"guardrails": []}, {"no-log": True},
+]  # fmt: skip
+
+
+def test_no_field_of_a_body_chooses_a_deployment_or_an_address(tenants: Tenants):
+    for field in FIELDS:
+        reply = tenants.complete(tenants.ours, **field)
+        assert (reply.status, reply.error["type"]) == (400, "invalid_request_error"), field
 
 
 # Who pays.

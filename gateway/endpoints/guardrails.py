@@ -13,6 +13,7 @@ from gateway.guards.base import SEVERITY, Context, Finding, Stage, Text
 from gateway.guards.engine import Outcome, judge
 from gateway.guards.policy import Policy
 from gateway.guards.verdict import Verdict
+from gateway.middleware.permission import check_model
 from gateway.wire import json
 
 _FIELDS = frozenset({"text", "stage", "model", "policies"})
@@ -21,6 +22,8 @@ _PATHS: Mapping[str, str] = {"input": "prompt[0]", "output": "choices[0].text"}
 
 class GuardrailCheck:
     """Answers with the decision, the masked text (null when blocked), the findings and the verdicts.
+
+    A key that may not use a model is not told either what its policies say.
 
     Args:
         policies: all that are loaded.
@@ -33,9 +36,11 @@ class GuardrailCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = read(await admin.body(receive, self.max_seconds))
+        exchange = exchanges.of(scope)
+        if exchange.principal is not None and "model" in asked:
+            check_model(exchange.principal, asked["model"])
         policies = self._chosen(asked.get("policies"))
         stage: Stage = asked["stage"]
-        exchange = exchanges.of(scope)
         context = Context(stage, asked.get("model", ""), key=exchange.key_alias, request_id=exchange.id)
         began = perf_counter()
         outcome = await judge(policies, [Text(_PATHS[stage], asked["text"])], context)

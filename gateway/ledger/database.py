@@ -23,6 +23,9 @@ CONNECT_SECONDS = 5
 DEAD_MILLISECONDS = 10_000
 """How long PostgreSQL may leave data unacknowledged before its connection counts as dead."""
 
+UPGRADE_SECONDS = 3_600.0
+"""How long PostgreSQL may take for one step of a migration, or another program for all of its own."""
+
 READS = {"ledger_reads": True}
 """Execution options of a connection that only reads: in SQLite it waits for nobody."""
 
@@ -89,7 +92,7 @@ def engine(url: str) -> Engine:
         event.listen(made, "begin", _begin_sqlite)
         return made
     parsed = parsed.set(drivername="postgresql+psycopg")
-    return sa.create_engine(
+    made = sa.create_engine(
         parsed,
         hide_parameters=True,
         pool_size=1,
@@ -101,6 +104,14 @@ def engine(url: str) -> Engine:
             **parsed.query,
         },
     )
+    event.listen(made, "do_connect", _connect_postgresql)
+    return made
+
+
+def _connect_postgresql(_dialect: Any, _record: Any, args: Any, params: Any) -> Any:
+    from gateway.ledger.postgresql import Impatient
+
+    return Impatient.connect(*args, **params)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -146,14 +157,25 @@ def prepare(engine: Engine) -> None:
             return
     with _UPGRADING, engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        found = _version(connection)
-        if found not in (None, *REVISIONS):
-            raise SchemaMismatch(
-                f"the database has schema {found}, and this version knows {REVISIONS[-1]}: upgrade the gateway"
-            )
-        if found != REVISIONS[-1]:
-            upgrade(connection)
+            driver: Any = connection.connection.dbapi_connection
+            driver.patience = UPGRADE_SECONDS
+            try:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+                _upgrade_if_need_be(connection)
+            finally:
+                del driver.patience
+        else:
+            _upgrade_if_need_be(connection)
+
+
+def _upgrade_if_need_be(connection: Connection) -> None:
+    found = _version(connection)
+    if found not in (None, *REVISIONS):
+        raise SchemaMismatch(
+            f"the database has schema {found}, and this version knows {REVISIONS[-1]}: upgrade the gateway"
+        )
+    if found != REVISIONS[-1]:
+        upgrade(connection)
 
 
 def is_there(engine: Engine) -> bool:

@@ -4,12 +4,15 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.ledger import database
+from gateway.ledger import database, postgresql, queries
 from gateway.ledger.store import Store
+from tests.e2e.relay import relay
 from tests.ledger import postgres
 
 
@@ -87,3 +90,42 @@ def test_programs_that_open_a_new_file_at_once_all_get_it(tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(opened, [file for file in range(5) for _ in range(4)])) == [None] * 20
+
+
+@pytest.mark.e2e
+def test_a_database_that_takes_a_question_and_never_answers_is_given_up(postgres_server, monkeypatch):
+    monkeypatch.setattr(postgresql.Impatient, "patience", 0.3)
+    port = urlsplit(postgres_server).port
+    with relay(port) as link:
+        store = Store(postgres_server.replace(f":{port}/", f":{link.port}/"))
+        store.prepare()
+        link.become("hangs")
+        for _ in range(2):  # on a connection that is there, and on a new one
+            with pytest.raises(SQLAlchemyError) as given_up:
+                queries.records(store.engine)
+            assert database.reason(given_up.value) == "the database does not answer"
+        link.become("open")
+        assert queries.records(store.engine).records == ()
+        store.close()
+
+
+@pytest.mark.e2e
+def test_a_slow_migration_is_waited_for(postgres_server, monkeypatch):
+    """While another program has the lock of migrations, nothing comes for longer than a question may take."""
+    monkeypatch.setattr(postgresql.Impatient, "patience", 0.3)
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE waits")
+    url = postgres_server.removesuffix("postgres") + "waits"
+    store = Store(url)
+    with ThreadPoolExecutor(1) as beside, psycopg.connect(url) as other, psycopg.connect(url) as third:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [database._LOCK])
+        preparing = beside.submit(store.prepare)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not third.execute(waiting).fetchone()[0]:
+            third.rollback()
+        third.execute("SELECT pg_sleep(1)")  # the database's own time, longer than its silence is borne
+        assert not preparing.done()
+        other.rollback()
+        preparing.result(30)
+    assert queries.records(store.engine).records == ()
+    store.close()
