@@ -27,7 +27,10 @@ class Admission:
 
 def weighs(rules: tuple[Rule, ...]) -> bool:
     """Whether it matters under these rules how much a request uses."""
-    return any(rule.unit != "requests" for rule in rules)
+    for rule in rules:  # noqa: SIM110 - any() of a generator takes four times as long, for every request
+        if rule.unit != "requests":
+            return True
+    return False
 
 
 def used(exchange: Exchange) -> Amount:
@@ -37,5 +40,5 @@ def used(exchange: Exchange) -> Amount:
         return Amount()
     usage, cost = exchange.usage, exchange.cost
     tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
-    spent = picodollars(cost.total) if cost is not None else None
-    return Amount(min(max(tokens, 0), MOST_TOKENS), max(spent or 0, 0))
+    spent = 0 if cost is None else picodollars(cost.total) or 0
+    return Amount(min(max(tokens, 0), MOST_TOKENS), max(spent, 0))

@@ -3,11 +3,13 @@
 A request reserves an estimate of what it will use before its call and settles to the truth after it (design.md,
 decision 8). All its rules are reserved together or none is. Amounts are whole: requests, tokens, and picodollars
 (1e-12 USD, see `gateway.ledger.entry`).
+
+These values are named tuples, not frozen dataclasses as elsewhere: every request makes a dozen of them and looks
+counters up by them, and a tuple is made in half the time and hashed in a fifth of it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Scope = Literal["all", "key", "end_user", "tag", "model", "deployment"]
 """Whose a rule is; for `all` the name is empty."""
@@ -19,8 +21,7 @@ Kind = Literal["rate", "budget", "parallel"]
 free again when the next begins. `parallel`: so many at one time, whatever the period."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One bound: at most `most` of `unit`. `period` is a length such as `1m`, `1d` or `1mo`; None where there is none:
     a budget for ever, requests at a time. `name` is what the ledger knows the one by whom it binds."""
 
@@ -32,16 +33,14 @@ class Rule:
     period: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """What a request uses, or is thought to use at most. `picodollars` is 0 where nobody knows a price."""
 
     tokens: int = 0
     picodollars: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a rule stands: what is left of it, spent and reserved taken off, and the seconds until it is whole again.
 
     `left` is below zero where requests used more than they had reserved. `reset` is 0 where it is whole, and where no
@@ -52,8 +51,7 @@ class Standing:
     reset: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What was set aside for one request, until it is settled or its lease is over. `standings` are those of all rules
     right after it, in their order."""
 
@@ -64,8 +62,7 @@ class Reservation:
     standings: tuple[Standing, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Nothing was set aside, because of the rule that `standing` shows; `retry_after` is the seconds after which the
     same request may pass, None where no waiting helps (it asks for more than the rule ever allows, or the budget is
     for ever). Of several rules that refuse, `standing` is the one with the longest wait."""
@@ -92,7 +89,7 @@ class Allowances(Protocol):
     async def settle(self, reservation: Reservation, used: Amount) -> tuple[Standing, ...]:
         """Put what was `used` in place of what was reserved; a request that came to nothing used `Amount()`. It counts
         once: a second call changes nothing. After the lease is over, what was used is counted all the same. Gives how
-        the rules stand afterwards.
+        the budgets among the rules stand afterwards; nobody asks about rates then.
 
         Where it raises `Unavailable`, it is not lost: it is done in the background as soon as the counters are back.
         """

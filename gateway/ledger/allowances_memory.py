@@ -11,7 +11,7 @@ from itertools import count
 from threading import RLock
 
 from gateway.ledger.allowances import Amount, Refusal, Reservation, Rule, Spent, Standing
-from gateway.ledger.limits import COUNTERS, Budget, Counter, Identity, asked, identity, refusal, settles
+from gateway.ledger.limits import COUNTERS, Budget, Counter, Identity, asked, asked_each, identity, refusal, settles
 from gateway.ledger.periods import SECOND
 from gateway.ledger.ports import Log
 from gateway.ledger.seeding import AGAIN_SECONDS, Seeding, Touched, seedable
@@ -69,27 +69,36 @@ class MemoryAllowances:
 
     async def reserve(self, rules: Sequence[Rule], amount: Amount) -> Reservation | Refusal:
         """See `Allowances.reserve`."""
-        if self._seeding is not None:
-            await self._seed(self._seeding, rules)
-        amounts = [asked(rule, amount) for rule in rules]
         with self._lock:
             now = self._now()
             counters = self._counters_of(rules, now)
-            full = False
-            for rule, counter, wanted in zip(rules, counters, amounts, strict=True):
-                if counter.counted(now) + (wanted or 1) > rule.most:
-                    full = True
-            if full:
+            seeding = self._seeding
+            blank = None if seeding is None else _blank(counters)
+            if seeding is None or not blank:
+                return self._reserved(rules, counters, amount, now)
+        await self._seed(seeding, blank)
+        with self._lock:
+            now = self._now()
+            counters = self._counters_of(rules, now)
+            return self._reserved(rules, counters, amount, now)
+
+    def _reserved(
+        self, rules: Sequence[Rule], counters: list[Counter], amount: Amount, now: int
+    ) -> Reservation | Refusal:
+        """Reserve under counters that were asked what they count at this time."""
+        amounts = asked_each(rules, amount)
+        for rule, counter, wanted in zip(rules, counters, amounts, strict=True):
+            if counter.sum + (wanted or 1) > rule.most:
                 return _refuse(rules, counters, amounts, now)
-            for counter, wanted in zip(counters, amounts, strict=True):
-                counter.take(wanted, now)
-                counter.held += 1
-            standings = _standings(rules, counters, now)
-            reserved = Reservation(f"{next(self._ids):x}", tuple(rules), amount, now / SECOND, standings)
-            if not self._open:
-                self._due = now + self._lease
-            self._open[reserved.id] = _Lease(counters, amounts, now, now + self._lease)
-            return reserved
+        for counter, wanted in zip(counters, amounts, strict=True):
+            counter.take(wanted, now)
+            counter.held += 1
+        standings = _standings(rules, counters, now)
+        reserved = Reservation(f"{next(self._ids):x}", tuple(rules), amount, now / SECOND, standings)
+        if not self._open:
+            self._due = now + self._lease
+        self._open[reserved.id] = _Lease(counters, amounts, now, now + self._lease)
+        return reserved
 
     async def settle(self, reservation: Reservation, used: Amount) -> tuple[Standing, ...]:
         """See `Allowances.settle`."""
@@ -99,22 +108,22 @@ class MemoryAllowances:
             lease = self._open.pop(reservation.id, None)
             if lease is None:
                 counters = self._counters_of(rules, now)
-                _bring(counters, now)
                 if self._late.pop(reservation.id, False) is None:
                     _count(reservation, counters, used, now)
-                return _standings(rules, counters, now)
-            for rule, counter, reserved in zip(rules, lease.counters, lease.amounts, strict=True):
+                return _budgets_of(rules, counters, now)
+            spent = asked_each(rules, used)
+            for rule, counter, reserved, came in zip(rules, lease.counters, lease.amounts, spent, strict=True):
                 counter.counted(now)
                 counter.held -= 1
                 if rule.kind == "parallel":
                     counter.give(reserved, lease.at)
                     continue
-                beyond = asked(rule, used) - reserved
+                beyond = came - reserved
                 if beyond > 0:
                     counter.add(beyond, lease.at, now)
                 elif beyond:
                     counter.give(-beyond, lease.at)
-            return _standings(rules, lease.counters, now)
+            return _budgets_of(rules, lease.counters, now)
 
     async def renew(self, reservation: Reservation) -> None:
         """See `Allowances.renew`."""
@@ -127,11 +136,15 @@ class MemoryAllowances:
     async def standings(self, rules: Sequence[Rule]) -> tuple[Standing, ...]:
         """See `Allowances.standings`."""
         if self._seeding is not None:
-            await self._seed(self._seeding, rules)
+            with self._lock:
+                now = self._now()
+                counters = self._counters_of(rules, now)
+                blank = _blank(counters)
+            if blank:
+                await self._seed(self._seeding, blank)
         with self._lock:
             now = self._now()
             counters = self._counters_of(rules, now)
-            _bring(counters, now)
             return _standings(rules, counters, now)
 
     def budgets(self) -> tuple[Standing, ...]:
@@ -170,6 +183,7 @@ class MemoryAllowances:
                 del self._late[next(iter(self._late))]
 
     def _counters_of(self, rules: Sequence[Rule], now: int) -> list[Counter]:
+        """The counters of rules, asked what they count at this time."""
         if self._made:
             self._forget(now)
         found = []
@@ -181,6 +195,7 @@ class MemoryAllowances:
                 self._made += 1
             elif counter.rule is not rule:
                 counter.rule = rule
+            counter.counted(now)
             found.append(counter)
         return found
 
@@ -198,13 +213,8 @@ class MemoryAllowances:
         known = self._seeding is not None and seedable(budget.rule)
         return known and not budget.held and now - budget.touched > UNUSED_SECONDS * SECOND
 
-    async def _seed(self, seeding: Seeding, rules: Sequence[Rule]) -> None:
+    async def _seed(self, seeding: Seeding, blank: Sequence[Touched]) -> None:
         """Have the ledger asked for the budgets in whose window nobody has asked it yet."""
-        with self._lock:
-            now = self._now()
-            blank = _blank(self._counters_of(rules, now), now)
-        if not blank:
-            return
         await seeding.first(blank)
         with self._lock:
             for one in blank:
@@ -228,15 +238,13 @@ class MemoryAllowances:
             return [one for one in self._counters.values() if isinstance(one, Budget)]
 
 
-def _blank(counters: Sequence[Counter], now: int) -> list[Touched]:
+def _blank(counters: Sequence[Counter]) -> list[Touched]:
     """The budgets in whose window nobody has asked the ledger yet."""
-    blank = []
-    for counter in counters:
-        if isinstance(counter, Budget):
-            counter.counted(now)
-            if not counter.seeded and seedable(counter.rule):
-                blank.append(Touched(counter.rule, counter.start))
-    return blank
+    return [
+        Touched(counter.rule, counter.start)
+        for counter in counters
+        if isinstance(counter, Budget) and not counter.seeded and seedable(counter.rule)
+    ]
 
 
 def _refuse(rules: Sequence[Rule], counters: Sequence[Counter], amounts: Sequence[int], now: int) -> Refusal:
@@ -250,16 +258,22 @@ def _refuse(rules: Sequence[Rule], counters: Sequence[Counter], amounts: Sequenc
     return refusal(_standings(rules, counters, now), waits)
 
 
-def _bring(counters: Sequence[Counter], now: int) -> None:
-    for counter in counters:
-        counter.counted(now)
-
-
 def _standings(rules: Sequence[Rule], counters: Sequence[Counter], now: int) -> tuple[Standing, ...]:
     return tuple(
         [
             Standing(rule, rule.most - counter.sum, counter.reset(now) / SECOND)
             for rule, counter in zip(rules, counters, strict=True)
+        ]
+    )
+
+
+def _budgets_of(rules: Sequence[Rule], counters: Sequence[Counter], now: int) -> tuple[Standing, ...]:
+    """How the budgets among some rules stand, as those rules have them: a counter may have a newer one by now."""
+    return tuple(
+        [
+            Standing(rule, rule.most - counter.sum, counter.reset(now) / SECOND)
+            for rule, counter in zip(rules, counters, strict=True)
+            if rule.kind == "budget"
         ]
     )
 

@@ -112,9 +112,9 @@ class RedisAllowances:
         """See `Allowances.settle`."""
         one = self._open.pop(reservation.id, None)
         if one is None:
-            return await self.standings(reservation.rules)
+            return await self.standings([rule for rule in reservation.rules if rule.kind == "budget"])
         one.used = used
-        return await self._settling.make(one)
+        return tuple([found for found in await self._settling.make(one) if found.rule.kind == "budget"])
 
     async def renew(self, reservation: Reservation) -> None:
         """See `Allowances.renew`."""

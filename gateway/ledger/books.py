@@ -140,9 +140,11 @@ class Books:
         for _ in range(2):
             ledger = self.ledger
             if ledger is not None:
-                with suppress(RuntimeError):  # another thread has closed it just now: then a new one
+                try:
                     ledger.append(record)
                     return
+                except RuntimeError:
+                    continue  # another thread has closed it just now: then a new one
         self.lost += 1
 
     def lose(self, request_id: str) -> None:

@@ -69,7 +69,7 @@ class Counting:
         for rule in rules:
             if rule.kind == "budget":
                 self._held[rule] = self._held.get(rule, 0) + asked(rule, amount)
-        Context().run(self._renewing.wake)
+        self._renewing.wake()
         return found
 
     async def settle(self, reservation: Reservation, used: Amount) -> None:

@@ -59,7 +59,7 @@ def picodollars(amount: Decimal | None) -> int | None:
     if amount is None or not amount.is_finite():
         return None
     whole = int(amount.scaleb(DIGITS, MONEY).to_integral_value(ROUND_HALF_EVEN, MONEY))
-    return max(-_MOST, min(whole, _MOST))
+    return whole if -_MOST <= whole <= _MOST else max(-_MOST, min(whole, _MOST))
 
 
 def dollars(amount: int) -> Decimal:

@@ -162,7 +162,9 @@ class Journal:
 
     def waiting(self) -> int:
         """Bytes of this worker that are not known to be shipped."""
-        return self.active.size - self.active.shipped + sum(one.size - one.shipped for one in self.sealed)
+        active, sealed = self.active, self.sealed
+        waiting = active.size - active.shipped
+        return waiting + sum([one.size - one.shipped for one in sealed]) if sealed else waiting
 
     def others(self) -> int:
         """Bytes in the segments of other workers, alive or not."""

@@ -18,6 +18,7 @@ microseconds since 1970. A clock that is set back gives nothing away, and nobody
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.ledger import periods
@@ -252,6 +253,12 @@ def asked(rule: Rule, amount: Amount) -> int:
     if rule.unit == "tokens":
         return amount.tokens
     return amount.picodollars if rule.unit == "picodollars" else 1
+
+
+def asked_each(rules: Sequence[Rule], amount: Amount) -> list[int]:
+    """What a request reserves under each of its rules; see `asked`."""
+    by_unit = {"requests": 1, "tokens": amount.tokens, "picodollars": amount.picodollars}
+    return [by_unit[rule.unit] for rule in rules]
 
 
 def settles(rule: Rule) -> bool:

@@ -103,7 +103,7 @@ def rates(standings: Sequence[Standing], refused: Standing | None = None) -> tup
             tightest[rule.unit] = standing
     if refused is not None and refused.rule.unit in tightest and refused.rule.kind != "parallel":
         tightest[refused.rule.unit] = refused
-    return tuple(_rate(tightest[unit]) for unit in ("requests", "tokens") if unit in tightest)
+    return tuple([_rate(tightest[unit]) for unit in ("requests", "tokens") if unit in tightest])
 
 
 def _rate(standing: Standing) -> Rate:

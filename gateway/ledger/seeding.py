@@ -129,7 +129,8 @@ class Repeated:
 
     def wake(self) -> None:
         """Begin, if it has not begun, or its loop is gone."""
-        if self._task is None or self._task.done() or self._task.get_loop().is_closed():
+        task = self._task
+        if task is None or task.done() or task.get_loop().is_closed():
             self._task = asyncio.create_task(self._run(), context=Context())  # it outlives the request it began in
 
     async def close(self) -> None:

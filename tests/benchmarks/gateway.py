@@ -85,7 +85,8 @@ async def main(seconds: float) -> None:
     bare, up, gate = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
-        config.write_text(CONFIG.format(port=up))
+        own = f"general_settings: {{database_url: 'sqlite:///{folder}/gateway.db'}}\n"
+        config.write_text(CONFIG.format(port=up) + own)
         processes = [
             started(0, "-c", BARE, str(bare), stdin=ANSWER.partition(b"\r\n\r\n")[2]),
             started(1, str(HERE / "instant.py"), "upstream", str(up)),
