@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from time import perf_counter, time_ns
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.judgement import Capture, Judgement
@@ -99,8 +99,7 @@ class Trace:
     remote: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """How the tightest limit of one unit, `requests` or `tokens`, stands for this request: what it allows, what is left
     of it, and the seconds until it is whole again, None where it never is."""
 

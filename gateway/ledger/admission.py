@@ -1,6 +1,6 @@
 """What a step needs to admit requests under one configuration, and what a finished request is settled to."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.exchange import Exchange
@@ -33,12 +33,17 @@ def weighs(rules: tuple[Rule, ...]) -> bool:
     return False
 
 
-def used(exchange: Exchange) -> Amount:
-    """What a finished request used: the tokens and the cost of all its calls together, those that failed, were cut or
-    were made in vain too. What nobody knows the price of costs nothing; without a call nothing was used."""
+def used(exchange: Exchange, rules: Sequence[Rule]) -> Amount:
+    """What a finished request used, so far as these rules ask: the tokens and the cost of all its calls together, those
+    that failed, were cut or were made in vain too. What nobody knows the price of costs nothing; without a call nothing
+    was used."""
     if not exchange.calls:
         return Amount()
-    usage, cost = exchange.usage, exchange.cost
+    usage, cost, spent = exchange.usage, exchange.cost, 0
     tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
-    spent = 0 if cost is None else picodollars(cost.total) or 0
+    if cost is not None and cost.total is not None:
+        for rule in rules:
+            if rule.unit == "picodollars":
+                spent = picodollars(cost.total) or 0
+                break
     return Amount(min(max(tokens, 0), MOST_TOKENS), max(spent, 0))

@@ -43,7 +43,7 @@ class AdmissionMiddleware:
             await self.app(scope, receive, send)
         finally:
             if reservation is not None:
-                await admission.counting.settle(reservation, used(exchange))
+                await admission.counting.settle(reservation, used(exchange, rules))
 
 
 async def rules_of(admission: Admission, callers: Callers, exchange: Exchange, request: CompletionRequest) -> Rules:

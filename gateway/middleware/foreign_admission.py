@@ -122,7 +122,7 @@ class _Settling:
     async def settle(self) -> None:
         reservation, self._reservation = self._reservation, None
         if reservation is not None and self._admission is not None:
-            await self._admission.counting.settle(reservation, used(self._exchange))
+            await self._admission.counting.settle(reservation, used(self._exchange, reservation.rules))
 
 
 def _check_other_name(exchange: Exchange, value: Any) -> None:

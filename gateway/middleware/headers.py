@@ -1,6 +1,7 @@
 """Reading a request's headers and writing the gateway's own (contract §5)."""
 
 import re
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -88,15 +89,20 @@ _RATES = {
 def _rate(rate: Rate) -> list[tuple[bytes, bytes]]:
     limit, remaining, reset = _RATES[rate.unit]
     told = [(limit, b"%d" % rate.limit), (remaining, b"%d" % rate.remaining)]
-    return told if rate.reset is None else [*told, (reset, until(rate.reset))]
+    if rate.reset is not None:
+        told.append((reset, until(rate.reset)))
+    return told
 
 
 def until(seconds: float) -> bytes:
     """A length of time as OpenAI's headers have it: `20ms`, `1s`, `6m0s`, `24h0m0s`; rounded up, so that whoever waits
     so long has waited long enough."""
-    if seconds < 1:
-        return b"%dms" % ceil(max(seconds, 0) * 1000)
-    minutes, rest = divmod(ceil(seconds), 60)
+    return b"%dms" % ceil(max(seconds, 0) * 1000) if seconds < 1 else _clock(ceil(seconds))
+
+
+@lru_cache(maxsize=1024)
+def _clock(seconds: int) -> bytes:
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return b"%dh%dm%ds" % (hours, minutes, rest)
