@@ -41,12 +41,14 @@ def test_a_folder_that_is_not_there(tmp_path):
     assert fault(f"sqlite:///{tmp_path}/no/gateway.db") == "the database file cannot be opened"
 
 
+@pytest.mark.slow
 def test_a_database_that_is_read_only(file):
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE any (thing)")
     assert fault(f"sqlite:///file:{file}?mode=ro&uri=true") == "the database is read-only"
 
 
+@pytest.mark.slow
 def test_a_database_that_another_program_holds(file, monkeypatch):
     monkeypatch.setattr(database, "_PRAGMAS", ("PRAGMA busy_timeout = 10",))
     with closing(sqlite3.connect(file, isolation_level=None)) as other:

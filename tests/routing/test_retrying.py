@@ -198,7 +198,7 @@ def test_one_that_is_hardly_ever_called_gets_its_retries_back():
 
 
 @pytest.mark.parametrize("deployments", [1, 2, 3])
-@pytest.mark.parametrize("requests", [1000, 5000])
+@pytest.mark.parametrize("requests", [1000, pytest.param(5000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fallbacks", [[], [{"m": ["n"]}]], ids=["alone", "with a fallback"])
 @pytest.mark.parametrize("status", [500, 429, 408])
 def test_a_total_outage_is_made_worse_by_a_fifth_at_most(deployments, requests, fallbacks, status):
