@@ -8,7 +8,8 @@ own system message, and the system messages a client sent.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -67,9 +68,11 @@ class LeakGuard:
         Its score is the share of the protected text; it stands from the first repeated run to the last.
         """
         worst: Finding | None = None
-        lengths = {len(next(iter(runs))) for runs in self.protected}
-        for view in views(text, _VIEWS) if lengths else ():
-            by_length = {length: _places(view, length) for length in lengths}
+        wanted: dict[int, set[tuple[str, ...]]] = {}
+        for runs in self.protected:
+            wanted.setdefault(len(next(iter(runs))), set()).update(runs)
+        for view in views(text, _VIEWS) if wanted else ():
+            by_length = {length: _places(view, length, some) for length, some in wanted.items()}
             for runs in self.protected:
                 places = by_length[len(next(iter(runs)))]
                 shared = places.keys() & runs
@@ -84,13 +87,16 @@ class LeakGuard:
         return [worst] if worst else []
 
 
-def _places(view: View, length: int) -> dict[tuple[str, ...], tuple[int, int]]:
-    """The runs of `length` words in a view, and where each first stands."""
-    found = list(_WORD.finditer(view.text))
+def _places(view: View, length: int, wanted: Set[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[int, int]]:
+    """Those of the `wanted` runs of `length` words that a view holds, and where each first stands."""
+    words: deque[str] = deque(maxlen=length)
+    starts: deque[int] = deque(maxlen=length)
     places: dict[tuple[str, ...], tuple[int, int]] = {}
-    for index in range(len(found) - length + 1):
-        run = tuple([word.group() for word in found[index : index + length]])
-        places.setdefault(run, (found[index].start(), found[index + length - 1].end()))
+    for word in _WORD.finditer(view.text):
+        words.append(word.group())
+        starts.append(word.start())
+        if (run := tuple(words)) in wanted:
+            places.setdefault(run, (starts[0], word.end()))
     return places
 
 

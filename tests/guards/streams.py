@@ -1,11 +1,10 @@
 """What every span guard promises of a text that comes in pieces, checked the long way."""
 
-import time
-import timeit
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from gateway.guards.base import SpanGuard
+from tests import timing
 
 Span = tuple[str, int, int]
 
@@ -54,16 +53,11 @@ def check_stream(guard: SpanGuard, text: str, cuts: Sequence[int]) -> None:
     assert sorted(streamed(guard, cut_at(text, cuts))) == sorted(spans(guard, text))
 
 
-def growth(guard: SpanGuard, piece: str) -> float:
-    """How much dearer a KB becomes from 64 KB to 1 MB of `piece` repeated: processor time, the best of several runs."""
+def growth(guard: SpanGuard, piece: str, bound: float) -> float:
+    """How much dearer a KB becomes from 64 KB to 1 MB of `piece` repeated; measured again while it is over `bound`."""
 
-    def cost(size: int, runs: int) -> float:
-        text = (piece * (size // len(piece) + 1))[:size]
+    def look(text: str) -> None:
+        guard.find(text, "text")
+        guard.settled(text)
 
-        def look() -> None:
-            guard.find(text, "text")
-            guard.settled(text)
-
-        return min(timeit.repeat(look, timer=time.process_time, number=1, repeat=runs)) / size
-
-    return cost(1 << 20, 2) / cost(1 << 16, 8)
+    return timing.growth(look, piece, 1 << 16, 1 << 20, bound)

@@ -5,9 +5,8 @@ the garbage collector off, and compare only what was measured in one run.
 """
 
 import asyncio
-import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -139,22 +138,12 @@ def test_judging_at_once_is_finding_and_settling(name):
             assert guard.judge(text, "text") == (guard.find(text, "text"), guard.settled(text))
 
 
-@pytest.fixture
-def _no_collector() -> Iterator[None]:
-    """Keeps the garbage collector out of what is measured."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def cost(work: Callable[[str], object], text: str, runs: int = 2) -> float:
     """Nanoseconds of processor time per character."""
     return seconds(lambda: work(text), runs) / len(text) * 1e9
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_no_collector")
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_kilobyte_of_a_hostile_text_costs_the_same_in_a_longer_one(name):
     guard = GUARDS[name]
@@ -188,7 +177,6 @@ def in_pieces(policy: Policy, text: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_no_collector")
 @pytest.mark.parametrize("name", ["default", "output-safety", "topics"])
 @pytest.mark.parametrize("way", [whole, in_pieces])
 def test_a_kilobyte_of_a_hostile_text_costs_at_most_a_few_of_dense_ordinary_text(name, way):

