@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.admitting import Admitting
+from gateway.assembly.admitting import Admitting
+from gateway.assembly.dispatching import Dispatching
+from gateway.assembly.observing import Observing
 from gateway.config import environment, otel
 from gateway.config.model import Settings
 from gateway.config.source import Source
-from gateway.dispatching import Dispatching
 from gateway.endpoints import health, openapi, usage
 from gateway.endpoints.completions import Completions
 from gateway.endpoints.end_users import AllEndUsers, OneEndUser
@@ -31,7 +32,6 @@ from gateway.ledger.books import Books
 from gateway.ledger.keys import Database, SqlEndUsers, SqlKeys
 from gateway.middleware import stack
 from gateway.middleware.guard_input import Counts
-from gateway.observing import Observing
 from gateway.providers.demo.app import app as demo_app
 from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue

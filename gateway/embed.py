@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gateway.app import default_upstream
+from gateway.assembly.entering import Entering
+from gateway.assembly.front import Front, InTurn, telling_behind
+from gateway.assembly.telling import Accounts, Tells, priced
 from gateway.config.load import Loaded, from_mapping, load
 from gateway.config.model import Settings
 from gateway.config.source import Source
-from gateway.entering import Entering
 from gateway.errors import ConfigError
-from gateway.front import Front, InTurn, telling_behind
 from gateway.guards import assemble
 from gateway.guards import load as documents
 from gateway.guards.packs import names as packs
@@ -38,7 +39,6 @@ from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Upstream
 from gateway.telemetry import logs
-from gateway.telling import Accounts, Tells, priced
 from gateway.wire.asgi import App
 
 Config = str | Path | Mapping[str, Any] | Settings | None

@@ -19,15 +19,14 @@ FLOORS = {
     "routing": 4,
     "middleware": 5,
     "endpoints": 6,
-    "observing": 6.5, "admitting": 6.5, "dispatching": 6.5,
-    "app": 7, "telling": 7, "entering": 7,
-    "front": 7.5,
+    "assembly": 6.5,
+    "app": 7,
     "sdk": 8, "embed": 8, "serving": 8,
     "cli": 9,
     "__main__": 10,
 }  # fmt: skip
-"""Every room, and the floor it stands on. `exchange` and `usage` are made of words; `serving` and `sdk` run the
-assembled application, and `cli` runs those."""
+"""Every room, and the floor it stands on. `exchange` and `usage` are made of words; `assembly` holds the parts that
+`app` and `embed` are put together from; `serving` and `sdk` run the assembled application, and `cli` runs those."""
 
 MIDDLEWARE_NEVER = {"providers", "routing", "endpoints"}
 

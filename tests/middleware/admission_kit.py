@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.admitting import Admitting
+from gateway.assembly.admitting import Admitting
 from gateway.config.load import from_mapping
 from tests.inprocess import InProcess, Reply
 

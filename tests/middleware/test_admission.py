@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admitting import Admitting
+from gateway.assembly.admitting import Admitting
 from gateway.wire import asgi, json
 from tests.middleware.admission_kit import ELSEWHERE, MASTER, Bounded, bounded
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.entering import estimator
+from gateway.assembly.entering import estimator
 from gateway.ledger.allowances import Amount
 from gateway.middleware.foreign_prices import Prices
 from gateway.middleware.foreign_prices import given as priced

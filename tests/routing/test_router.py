@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.assembly.dispatching import Dispatching
 from gateway.config.load import from_mapping
-from gateway.dispatching import Dispatching
 from gateway.ledger import prices
 from gateway.routing import call, explaining
 from gateway.routing.deployments import Catalogue

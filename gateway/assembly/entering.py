@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.admitting import Admitting
+from gateway.assembly.admitting import Admitting
 from gateway.config.model import Settings
 from gateway.identity.callers import Identity
 from gateway.identity.tokens import Caller

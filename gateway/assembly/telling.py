@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from gateway.assembly.observing import Observing
 from gateway.config import otel
 from gateway.config.model import PRICES, Settings
 from gateway.errors import ConfigError
@@ -12,7 +13,6 @@ from gateway.ledger.cost import Price
 from gateway.middleware.accounting import Recording
 from gateway.middleware.foreign_observation import Telling
 from gateway.middleware.foreign_prices import Prices
-from gateway.observing import Observing
 from gateway.routing.upstream import Upstream
 from gateway.telemetry.export import ambient
 from gateway.telemetry.logs import Logger
