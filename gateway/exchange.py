@@ -24,8 +24,9 @@ never sets it, and no client can."""
 
 
 def new_id(prefix: str) -> str:
-    """`prefix` and 128 random bits in hex: unique, and not a secret."""
-    return f"{prefix}{getrandbits(128):032x}"
+    """`prefix`, the time and 64 random bits in hex: unique, and not a secret. Ids that are made one after another stand
+    beside each other in an index, whose pages are then written once and not once for each id."""
+    return f"{prefix}{time_ns():016x}{getrandbits(64):016x}"
 
 
 Filter = Callable[[AsyncIterator[Delta]], AsyncIterator[Delta]]

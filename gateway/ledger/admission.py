@@ -46,4 +46,6 @@ def used(exchange: Exchange, rules: Sequence[Rule]) -> Amount:
             if rule.unit == "picodollars":
                 spent = picodollars(cost.total) or 0
                 break
+    if 0 <= tokens <= MOST_TOKENS and spent >= 0:
+        return Amount(tokens, spent)
     return Amount(min(max(tokens, 0), MOST_TOKENS), max(spent, 0))

@@ -1,7 +1,7 @@
 """Long work in small pieces, for a thread that shares the interpreter's lock with an event loop.
 
 A thread that is busy in Python keeps the loop from its work for 5 ms at a time, the interpreter's switch interval. One
-that sleeps for a moment after every few rows, some 0.3 ms of work, makes it wait no longer than that.
+that sleeps for a moment after every few rows, some 0.2 ms of work, makes it wait no longer than that.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-ROWS = 20
+ROWS = 50
 SECONDS = 0.00005
 
 

@@ -11,6 +11,7 @@ written down.
 import hashlib
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
+from operator import itemgetter
 from typing import Any
 
 from gateway.types import MONEY
@@ -75,7 +76,7 @@ def name(text: str) -> str:
 
 
 def line(record: UsageRecord) -> bytes:
-    """The record as one line of the journal, its newline included. Measured: 4 to 6 µs.
+    """The record as one line of the journal, its newline included. Measured: 3 µs.
 
     It does not fail: text that is not Unicode (a lone surrogate) is written with a replacement character.
     """
@@ -87,48 +88,19 @@ def line(record: UsageRecord) -> bytes:
 
 
 def _values(record: UsageRecord) -> dict[str, Any]:
-    tokens = record.input_tokens
-    return {
-        "at": record.at,
-        "request_id": record.request_id,
-        "trace_id": record.trace_id,
-        "span_id": record.span_id,
-        "method": record.method,
-        "path": record.path,
-        "route": record.route,
-        "status": record.status,
-        "outcome": record.outcome,
-        "error_type": record.error_type,
-        "duration": record.duration,
-        "overhead": record.overhead,
-        "time_to_first_chunk": record.time_to_first_chunk,
-        "key_alias": record.key_alias,
-        "key_id": record.key_id,
-        "end_user": record.end_user,
-        "session": record.session,
-        "model": record.model,
-        "stream": record.stream,
-        "provider": record.provider,
-        "deployment": record.deployment,
-        "served_model": record.served_model,
-        "response_model": record.response_model,
-        "attempts": record.attempts,
-        "input_tokens": None if tokens is None else min(tokens, MOST_TOKENS),
-        "output_tokens": min(record.output_tokens, MOST_TOKENS),
-        "cached_tokens": min(record.cached_tokens, MOST_TOKENS),
-        "cache_write_tokens": min(record.cache_write_tokens, MOST_TOKENS),
-        "reasoning_tokens": min(record.reasoning_tokens, MOST_TOKENS),
-        "estimated": record.estimated,
-        "cost": picodollars(record.cost),
-        "input_cost": picodollars(record.input_cost),
-        "output_cost": picodollars(record.output_cost),
-        "cost_source": record.cost_source,
-        "price_version": record.price_version,
-        "tags": record.tags,
-        "dropped": record.dropped,
-        "finish_reasons": record.finish_reasons,
-        "decisions": record.decisions,
-    }
+    values = dict(zip(COLUMNS, _kept(record), strict=True))
+    for column in _TOKENS:
+        value = values[column]
+        if value is not None and value > MOST_TOKENS:
+            values[column] = MOST_TOKENS
+    for column in _AMOUNTS:
+        values[column] = picodollars(values[column])
+    return values
+
+
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+_AMOUNTS = ("cost", "input_cost", "output_cost")
+_kept = itemgetter(*[UsageRecord._fields.index(column) for column in COLUMNS])
 
 
 def _sane(value: Any) -> Any:
@@ -150,27 +122,51 @@ def row(text: bytes) -> dict[str, Any]:
     Raises:
         ValueError: the line is not one that was written whole by `line`.
     """
-    values = json.loads(text)
+    made: Any = json.loads(text)
     if b"\\u0000" in text:
-        values = _without_nul(values)
-    if not isinstance(values, dict):
+        made = _without_nul(made)
+    if not isinstance(made, dict):
         raise ValueError("not an object")
-    made: dict[str, Any] = {}
-    for column, kinds in _KINDS.items():
-        value = made[column] = values.get(column)
-        if type(value) not in kinds or (type(value) is int and not -_LARGEST <= value <= _LARGEST):
+    if (*made, *map(type, made.values())) not in _SEEN:
+        made = _checked(made)
+    for column, most in _BOUNDS:
+        value = made[column]
+        if value is not None and not -most <= value <= most:
             raise ValueError(column)
-    for column in LISTS:
-        if not isinstance(values.get(column), list):
-            raise ValueError(column)
-        made[column] = json.dumps(values[column]).decode() if values[column] else "[]"
-    if not 0 <= made["at"] <= _LATEST or not all(isinstance(tag, str) for tag in values["tags"]):
+    tags = made["tags"]
+    if made["at"] < 0 or not all(type(tag) is str for tag in tags):
         raise ValueError("at or tags")
+    for column in LISTS:
+        found = made[column]
+        made[column] = json.dumps(found).decode() if found else "[]"
     for column in _NAMES:
         value = made[column]
         if value is not None and len(value) > LONGEST_NAME:
             made[column] = name(value)
+    return made  # type: ignore[no-any-return]  # a line's keys are texts
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a line in their order, each with a value of its kind. Lines of the same keys and kinds of values
+    need not be checked again: there are a few dozen of them, and a column at a time takes longer than all the rest.
+
+    Raises:
+        ValueError: names a column that has another kind of value, or none.
+    """
+    made = {column: values.get(column) for column in COLUMNS}
+    for column, value in made.items():
+        if type(value) not in _KINDS.get(column, (list,)):
+            raise ValueError(column)
+    if len(_SEEN) < _MOST_SEEN:
+        _SEEN.add((*made, *map(type, made.values())))
     return made
+
+
+_SEEN: set[tuple[object, ...]] = set()
+_MOST_SEEN = 1024
+_BOUNDS = tuple(
+    (column, _LATEST if column == "at" else _LARGEST) for column, kinds in _KINDS.items() if int in kinds[:1]
+)
 
 
 def _without_nul(value: Any) -> Any:
@@ -185,7 +181,7 @@ def _without_nul(value: Any) -> Any:
 def record(row: Mapping[str, Any]) -> UsageRecord:
     """The record that a row of the database stands for; texts are not kept, amounts are to `DIGITS` digits."""
     values = {column: row[column] for column in _KINDS}
-    for column in ("cost", "input_cost", "output_cost"):
+    for column in _AMOUNTS:
         amount = values[column]
         values[column] = None if amount is None else dollars(amount)
     for column in LISTS:

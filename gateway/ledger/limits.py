@@ -18,11 +18,11 @@ microseconds since 1970. A clock that is set back gives nothing away, and nobody
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.ledger import periods
-from gateway.ledger.allowances import Amount, Refusal, Rule, Standing
+from gateway.ledger.allowances import Amount, Refusal, Rule, Standing, Unit
 
 SLICES = 60
 """Parts of a period that a rate tells apart."""
@@ -47,8 +47,8 @@ class Counter(Protocol):
         """What is used and reserved at this time. To be asked before anything else is asked or done at that time."""
         ...
 
-    def take(self, amount: int, now: int) -> None:
-        """Count an amount."""
+    def take(self, amount: int, now: int) -> int:
+        """Count an amount, and say what `reset` says then."""
         ...
 
     def give(self, amount: int, at: int) -> None:
@@ -95,18 +95,20 @@ class Rate:
             self.sum = 0
         return self.sum
 
-    def take(self, amount: int, now: int) -> None:
+    def take(self, amount: int, now: int) -> int:
         """See `Counter.take`."""
         if not amount:
-            return
+            return self.reset(now)
         number, slices = now // self._grain, self._slices
         self.sum += amount
-        if slices and slices[-1][0] >= number:
-            last = slices[-1]
-            last[1] += amount
-            last[2] = max(last[2], now)
-        else:
+        last = slices[-1] if slices else None
+        if last is None or last[0] < number:
             slices.append([number, amount, now])
+            return self._period
+        last[1] += amount
+        if last[2] < now:
+            last[2] = now
+        return last[2] + self._period - now
 
     def give(self, amount: int, at: int) -> None:
         """See `Counter.give`."""
@@ -163,9 +165,10 @@ class Budget:
         self.touched = now
         return self.sum
 
-    def take(self, amount: int, now: int) -> None:
+    def take(self, amount: int, now: int) -> int:
         """See `Counter.take`."""
         self.sum += amount
+        return self.reset(now)
 
     def give(self, amount: int, at: int) -> None:
         """See `Counter.give`."""
@@ -210,9 +213,10 @@ class Parallel:
         """See `Counter.counted`."""
         return self.sum
 
-    def take(self, amount: int, now: int) -> None:
+    def take(self, amount: int, now: int) -> int:
         """See `Counter.take`."""
         self.sum += amount
+        return 0
 
     def give(self, amount: int, at: int) -> None:
         """See `Counter.give`."""
@@ -255,10 +259,8 @@ def asked(rule: Rule, amount: Amount) -> int:
     return amount.picodollars if rule.unit == "picodollars" else 1
 
 
-def asked_each(rules: Sequence[Rule], amount: Amount) -> list[int]:
-    """What a request reserves under each of its rules; see `asked`."""
-    by_unit = {"requests": 1, "tokens": amount.tokens, "picodollars": amount.picodollars}
-    return [by_unit[rule.unit] for rule in rules]
+PLACES: Mapping[Unit, int] = {"requests": 0, "tokens": 1, "picodollars": 2}
+"""Where `(1, *amount)` has what `asked` says: for whoever asks under many rules at once."""
 
 
 def settles(rule: Rule) -> bool:

@@ -93,19 +93,29 @@ def _duration(seconds: float) -> str:
 def rates(standings: Sequence[Standing], refused: Standing | None = None) -> tuple[Rate, ...]:
     """The tightest rule of each unit that clients pace themselves by, requests and tokens: the one that refused, else
     the one with the least left, and of those the one that takes longest. Requests at a time are no such rule."""
-    tightest: dict[str, Standing] = {}
+    requests = tokens = None
     for standing in standings:
         rule = standing.rule
-        if rule.kind == "parallel" or rule.unit == "picodollars":
+        if rule.kind == "parallel":
             continue
-        known = tightest.get(rule.unit)
-        if known is None or (standing.left, -standing.reset) < (known.left, -known.reset):
-            tightest[rule.unit] = standing
-    if refused is not None and refused.rule.unit in tightest and refused.rule.kind != "parallel":
-        tightest[refused.rule.unit] = refused
-    return tuple([_rate(tightest[unit]) for unit in ("requests", "tokens") if unit in tightest])
+        if rule.unit == "requests":
+            requests = standing if requests is None else _tighter(requests, standing)
+        elif rule.unit == "tokens":
+            tokens = standing if tokens is None else _tighter(tokens, standing)
+    if refused is not None and refused.rule.kind != "parallel":
+        if refused.rule.unit == "requests":
+            requests = refused
+        elif refused.rule.unit == "tokens":
+            tokens = refused
+    if requests is None or tokens is None:
+        return tuple([_rate(one) for one in (requests, tokens) if one is not None])
+    return _rate(requests), _rate(tokens)
+
+
+def _tighter(one: Standing, other: Standing) -> Standing:
+    return other if (other.left, -other.reset) < (one.left, -one.reset) else one
 
 
 def _rate(standing: Standing) -> Rate:
-    rule = standing.rule
-    return Rate(rule.unit, rule.most, max(standing.left, 0), standing.reset if rule.period else None)
+    rule, left, reset = standing
+    return Rate(rule.unit, rule.most, left if left > 0 else 0, reset if rule.period else None)

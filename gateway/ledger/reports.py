@@ -109,7 +109,7 @@ def spend_json(user: EndUser) -> dict[str, Any]:
 def record_json(record: UsageRecord) -> dict[str, Any]:
     """One record, amounts as numbers of USD; lists and decisions as they are."""
     told: dict[str, Any] = {}
-    for name in UsageRecord.__slots__:
+    for name in UsageRecord._fields:
         if name not in _LEFT_OUT:
             value = getattr(record, name)
             told[name] = float(value) if isinstance(value, Decimal) else value

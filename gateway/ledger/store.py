@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +24,8 @@ REMEMBER_FORGOTTEN_DAYS = 400
 """How long a journal may lie on a machine that is switched off and still not bring back somebody who is forgotten."""
 
 _KEY = ("dimension", "name", "day")
+_ROW = itemgetter(*(column.name for column in usage.columns if column.name in entry.COLUMNS))
+"""A row's values in the order in which an insert has them: that of the table."""
 _INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 Row = Mapping[str, Any]
@@ -57,6 +61,8 @@ class Store:
     def __init__(self, url: str) -> None:
         self.engine: Engine = database.engine(url)
         self._insert = _INSERT[self.engine.dialect.name]
+        one = sa.insert(usage).compile(dialect=self.engine.dialect, column_keys=list(entry.COLUMNS))
+        self._inserts, self._places = str(one), str(one)[str(one).rindex("(") :]
         add = self._insert(daily)
         summed = {name: daily.c[name] + add.excluded[name] for name in tally.SUMS}
         self._add = add.on_conflict_do_update(index_elements=_KEY, set_=summed)
@@ -116,10 +122,17 @@ class Store:
             self._store(connection, rows[half:], refused)
 
     def _insert_rows(self, connection: Connection, rows: Sequence[Row]) -> None:
-        if rows:
-            for piece in breath.pieces(rows):
+        if not rows:
+            return
+        for piece in breath.pieces(rows):
+            if connection.dialect.name == "sqlite":
+                # One statement: a driver that goes row by row gives up the interpreter's lock for each, and has to win
+                # it back from the event loop, which costs both more than the row does.
+                values = tuple(chain.from_iterable(map(_ROW, piece)))
+                connection.exec_driver_sql(self._inserts + f",{self._places}" * (len(piece) - 1), values)
+            else:
                 connection.execute(sa.insert(usage), piece)
-            self._sum_up(connection, rows)
+        self._sum_up(connection, rows)
 
     def _sum_up(self, connection: Connection, rows: Sequence[Row]) -> None:
         lines = [

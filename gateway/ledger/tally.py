@@ -6,7 +6,8 @@ is then 366 lines for each name that is busy every day. Days are UTC.
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any, Literal
+from operator import add, itemgetter
+from typing import Any, Literal, NamedTuple
 
 from gateway.ledger import entry
 from gateway.wire import json
@@ -30,7 +31,6 @@ used tokens."""
 KEY_ID = "key_id"
 """The dimension of virtual keys by their ids, for budgets. People ask by alias, which several may have had in turn."""
 
-_COLUMNS = {"user": "end_user", "model": "model", "provider": "provider", "key": "key_alias"}
 _NANOSECONDS = 86_400 * 10**9
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -43,37 +43,56 @@ def day(at: int) -> date:
     return date.fromordinal(_EPOCH + at // _NANOSECONDS)
 
 
-def tallies(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[int]]:
+def tallies(rows: Iterable[Mapping[str, Any]]) -> dict[Key, tuple[int, ...]]:
     """What `rows` add to the roll-ups: for each line the amounts in the order of `SUMS`, keys in order.
 
     The order is the same for everybody who writes, so that two who write the same lines do not wait for each other in
     a circle. A model that nobody serves is counted under no name: its names are what anybody may make up.
     """
-    found: dict[Key, list[int]] = {}
+    # Most rows of a batch are of few callers and models: those that add to the same lines are added up first.
+    alike: dict[_Whose, tuple[int, ...]] = {}
     for row in rows:
-        amounts = _amounts(row)
-        when = day(row["at"])
-        for key in _keys(row, when):
-            line = found.get(key)
-            if line is None:
-                found[key] = list(amounts)
-            else:
-                for index, amount in enumerate(amounts):
-                    line[index] += amount
+        unserved = row["error_type"] == "model_not_found"
+        whose = _Whose(row["at"] // _NANOSECONDS, unserved, *_names(row))
+        amounts, known = _amounts(row), alike.get(whose)
+        alike[whose] = amounts if known is None else tuple(map(add, known, amounts))
+    found: dict[Key, tuple[int, ...]] = {}
+    for whose, amounts in alike.items():
+        for key in _keys(whose):
+            known = found.get(key)
+            found[key] = amounts if known is None else tuple(map(add, known, amounts))
     return dict(sorted(found.items()))
 
 
-def _keys(row: Mapping[str, Any], when: date) -> list[Key]:
-    keys = [(ALL, NOBODY, when)]
-    for dimension, column in _COLUMNS.items():
-        name = row[column] or NOBODY
-        if dimension == "model" and row["error_type"] == "model_not_found":
-            name = NOBODY
-        keys.append((dimension, name, when))
-    if row[KEY_ID]:
-        keys.append((KEY_ID, row[KEY_ID], when))
-    tags = row["tags"]
-    keys.extend(("tag", tag, when) for tag in ({entry.name(tag) for tag in json.loads(tags)} or {NOBODY}))
+class _Whose(NamedTuple):
+    """What decides which lines a row adds to: its day, whether its model is one that nobody serves, its names."""
+
+    day: int
+    unserved: bool
+    user: str | None
+    model: str | None
+    provider: str | None
+    key: str | None
+    key_id: str | None
+    tags: str
+
+
+_names = itemgetter("end_user", "model", "provider", "key_alias", KEY_ID, "tags")
+
+
+def _keys(whose: _Whose) -> list[Key]:
+    when = date.fromordinal(_EPOCH + whose.day)
+    keys = [
+        (ALL, NOBODY, when),
+        ("user", whose.user or NOBODY, when),
+        ("model", NOBODY if whose.unserved else whose.model or NOBODY, when),
+        ("provider", whose.provider or NOBODY, when),
+        ("key", whose.key or NOBODY, when),
+    ]
+    if whose.key_id:
+        keys.append((KEY_ID, whose.key_id, when))
+    tags = {entry.name(tag) for tag in json.loads(whose.tags)} if whose.tags != "[]" else ()
+    keys.extend(("tag", tag, when) for tag in (tags or (NOBODY,)))
     return keys
 
 

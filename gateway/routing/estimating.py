@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING
 from functools import lru_cache
-from math import ceil
 from typing import Final
 
 from gateway.ledger import tokens
@@ -75,10 +74,14 @@ def estimator(catalogue: Catalogue) -> Estimate:
             one = fixed(bound)
             sizes = counted.get(one.reads)
             if sizes is None:
-                sizes = counted[one.reads] = await _sizes(request, *one.reads)
+                sizes = _counted(request, one.reads[0]) or await _sizes(request, *one.reads)
+                counted[one.reads] = sizes
             used, money = _at(one, with_defaults(request, bound.defaults) if bound.defaults else request, sizes)
-            most_tokens, most_money = max(most_tokens, used), max(most_money, money)
-        return Amount(min(most_tokens, MOST_TOKENS), min(most_money, _MOST))
+            most_tokens = used if used > most_tokens else most_tokens
+            most_money = money if money > most_money else most_money
+        if most_tokens > MOST_TOKENS or most_money > _MOST:
+            return Amount(min(most_tokens, MOST_TOKENS), min(most_money, _MOST))
+        return Amount(most_tokens, most_money)
 
     return estimate
 
@@ -93,6 +96,14 @@ async def together(request: CompletionRequest, price: Price | None, encoding: st
     return Amount(min(read + written, MOST_TOKENS), min(money, _MOST))
 
 
+def _counted(request: CompletionRequest, encoding: str | None) -> list[int] | None:
+    """What `_sizes` says of a request with one prompt that is counted in one go, as nearly all are; None of others."""
+    prompts, suffix = request.prompts, request.suffix
+    if len(prompts) > 1 or not isinstance(prompts[0], str) or len(prompts[0]) + len(suffix or "") > PIECE:
+        return None
+    return [at_most(prompts[0], encoding), at_most(suffix, encoding) if suffix else 0]
+
+
 async def _sizes(request: CompletionRequest, encoding: str | None, takes_ids: bool) -> list[int]:
     """The tokens of each prompt of a request, and of its suffix at the end.
 
@@ -103,7 +114,7 @@ async def _sizes(request: CompletionRequest, encoding: str | None, takes_ids: bo
     for prompt in (*request.prompts, request.suffix or ""):
         if isinstance(prompt, str) and len(prompt) <= room:
             room -= len(prompt)
-            sizes.append(at_most(prompt, encoding) if prompt else 0)
+            sizes.append(at_most(prompt, encoding))
             continue
         if not isinstance(prompt, str) and (takes_ids or encoding is None):
             sizes.append(len(prompt))
@@ -132,6 +143,8 @@ def _read(piece: Prompt, encoding: str | None) -> str:
 
 def at_most(text: str, encoding: str | None) -> int:
     """How many tokens `text` is in the vocabulary `encoding`; None for one that is not known, where it is a bound."""
+    if not text:
+        return 0
     if encoding is not None:
         return tokens.count(text, encoding)
     return min(UNKNOWN * tokens.estimate(text), len(text.encode("utf-8", "surrogatepass")) + 1)
@@ -178,7 +191,7 @@ def _plain(price: Price | None) -> tuple[int, int, int] | None:
 def _at(one: _Fixed, request: CompletionRequest, sizes: list[int]) -> tuple[int, int]:
     """Tokens and picodollars that a request may use at a deployment."""
     candidates = max(request.n, request.best_of or 0)
-    calls = ceil((candidates if one.emulates else request.n) / one.together)
+    calls = -(-(candidates if one.emulates else request.n) // one.together)
     written = request.max_tokens * candidates
     beside = sizes[-1] + one.beside
     used = money = 0

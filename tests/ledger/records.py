@@ -1,6 +1,5 @@
 """Usage records to write down: one as most are, and any that may come."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -57,7 +56,7 @@ ONE = UsageRecord(
 
 def made(number: int = 1, **changes: Any) -> UsageRecord:
     """A usual record with an id of its own."""
-    return replace(ONE, **{"request_id": f"req_{number}", "at": NOON + number, **changes})
+    return ONE._replace(**{"request_id": f"req_{number}", "at": NOON + number, **changes})
 
 
 _names = st.text(max_size=20)
@@ -111,4 +110,7 @@ any_record = st.builds(
     price_version=_maybe,
     finish_reasons=st.lists(st.sampled_from(["stop", "length"]), max_size=2).map(tuple),
     decisions=st.lists(decisions, max_size=2).map(tuple),
+    inputs=st.none(),
+    outputs=st.none(),
+    resumed=st.just(0),
 )

@@ -1,6 +1,6 @@
 """A record as a line, as a row, and back."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -19,7 +19,7 @@ def read_back(record: UsageRecord) -> UsageRecord:
 
 @given(any_record)
 def test_what_is_written_is_read_back(record):
-    kept = replace(record, **{field.name: _without_nul(getattr(record, field.name)) for field in fields(record)})
+    kept = UsageRecord(*map(_without_nul, record))
     assert read_back(record) == kept
 
 
@@ -32,8 +32,8 @@ def _without_nul(value):
 
 
 def test_everything_but_texts_is_kept():
-    assert set(entry.COLUMNS) == {field.name for field in fields(UsageRecord)} - {"inputs", "outputs", "resumed"}
-    line = entry.line(replace(ONE, inputs="a guarded prompt", outputs="a guarded answer"))
+    assert set(entry.COLUMNS) == set(UsageRecord._fields) - {"inputs", "outputs", "resumed"}
+    line = entry.line(ONE._replace(inputs="a guarded prompt", outputs="a guarded answer"))
     assert b"guarded" not in line
 
 

@@ -1,7 +1,6 @@
 """What is written to a real database, SQLite and PostgreSQL alike."""
 
 import threading
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -258,6 +257,6 @@ def test_a_downgrade_leaves_nothing(store):
 
 
 def test_a_record_is_read_as_it_was_written(store):
-    record = replace(made(7), tags=("a", "b"), dropped=("logit_bias",), attempts=3, estimated=True)
+    record = made(7)._replace(tags=("a", "b"), dropped=("logit_bias",), attempts=3, estimated=True)
     put(store, [record])
     assert queries.records(store.engine).records == (record,)

@@ -98,7 +98,7 @@ def test_what_is_recorded_before_the_last_byte_is_what_is_known_after_it(model, 
 
     stored, made, again, lines = asyncio.run(run())
     kept = {"duration": 0, "overhead": 0, "inputs": None, "outputs": None}
-    assert replace(made, **kept) == replace(again, **kept)
+    assert made._replace(**kept) == again._replace(**kept)
     assert (stored.status, stored.outcome, stored.cost, stored.decisions) == (
         made.status,
         made.outcome,
