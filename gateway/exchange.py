@@ -258,6 +258,5 @@ def of(scope: MutableMapping[str, Any]) -> Exchange:
     Raises:
         KeyError: the scope did not pass through `ScopeMiddleware`.
     """
-    exchange = scope[SCOPE_KEY]
-    assert isinstance(exchange, Exchange)  # noqa: S101 - only ScopeMiddleware writes the key
+    exchange: Exchange = scope[SCOPE_KEY]  # only ScopeMiddleware writes the key
     return exchange

@@ -122,4 +122,6 @@ def _cost(exchange: Exchange) -> bytes | None:
 
 def safe(text: str, most: int = 256) -> bytes:
     """`text` as a header value: printable ASCII, at most `most` bytes, anything else a question mark."""
+    if text.isascii() and text.isprintable():  # nearly always, and told in a fifth of the time
+        return text.encode()[:most]
     return _UNSAFE.sub(b"?", text.encode("ascii", "replace"))[:most]
