@@ -13,6 +13,7 @@ import typer
 from gateway.cli import output
 from gateway.config.model import Settings
 from gateway.errors import ConfigError, GatewayError
+from gateway.ledger import reading
 from gateway.ledger.keys import Database
 from gateway.serving.worker import loaded
 
@@ -30,7 +31,7 @@ Tpm = Annotated[int | None, typer.Option(help="Tokens per minute.")]
 Tph = Annotated[int | None, typer.Option(help="Tokens per hour.")]
 Tpd = Annotated[int | None, typer.Option(help="Tokens per day.")]
 MaxParallel = Annotated[int | None, typer.Option(help="Requests at a time.")]
-Clear = Annotated[list[str], typer.Option(metavar="FIELD", help="A field to take away, such as budget or expires_at.")]
+Clear = Annotated[list[str], typer.Option(metavar="FIELD", help="A field to take away, such as budget or limits.")]
 
 
 def run(config: Path | None, work: Work[T], as_json: bool) -> T:
@@ -38,6 +39,7 @@ def run(config: Path | None, work: Work[T], as_json: bool) -> T:
 
     async def done() -> T:
         settings = loaded(config).settings
+        reading.check(settings.general.database_url)
         database = Database(settings.general.database_url)
         try:
             return await work(settings, database)

@@ -27,6 +27,7 @@ from gateway.cli.administering import (
 )
 from gateway.cli.options import ConfigOption, JsonOption
 from gateway.config.model import Settings
+from gateway.errors import RequestError
 from gateway.identity import administration
 from gateway.identity.callers import hashes
 from gateway.identity.requests import KeyChange, KeyRequest, made
@@ -144,6 +145,8 @@ def update(
     )
     if alias is not None:
         asked["alias"] = alias
+    if not asked:
+        raise typer.BadParameter("name what is to be changed, such as --rpm 60, or --clear budget", param_hint="KEY")
 
     async def work(_settings: Settings, database: Database) -> dict[str, Any]:
         store, change = SqlKeys(database), made(KeyChange, asked)
@@ -165,9 +168,19 @@ def revoke(key: KeyArgument, config: ConfigOption = None, as_json: JsonOption = 
 
 
 async def _id(store: KeyStore, key: str) -> str:
-    """The id of a key that is named by its id or its alias."""
+    """The id of a key that is named by its id, or by its alias where it is not revoked.
+
+    Raises:
+        RequestError: there is none.
+    """
     records = await store.list()
     named = [record.id for record in records if record.alias == key and record.revoked_at is None]
+    if not named and all(record.id != key for record in records):
+        raise RequestError(
+            "There is no key with this id, nor one that is not revoked with this alias; see gateway keys list --all.",
+            status=404,
+            code="not_found",
+        )
     return named[0] if named else key
 
 

@@ -84,7 +84,7 @@ async def change_end_user(store: EndUserStore, name: str, asked: EndUserChange, 
         Unavailable: it could not be stored.
     """
     fields, now = asked.fields(), int(clock())
-    return await store.put(name, lambda record: replace(record, **fields, updated_at=now))
+    return await store.put(name, lambda record: replace(record, **fields, updated_at=max(now, record.created_at)))
 
 
 def _consistent(record: KeyRecord, fields: dict[str, Any], now: int) -> KeyRecord:

@@ -18,6 +18,7 @@ from gateway.ledger.allowances import Amount, Rule
 from gateway.ledger.ledger import Ledger, not_recorded
 from gateway.ledger.options import Options, named, options
 from gateway.ledger.ports import Log
+from gateway.ledger.steady import Steady
 from gateway.usage import UsageRecord
 
 CLOSING_SECONDS = 5.0
@@ -42,7 +43,7 @@ class Books:
         self.settings = settings.ledger
         self.options: Options = options(settings)
         self.lost = 0
-        self._log = log
+        self._log = Steady(log)
         self._named = named(settings)
         self._wanted = settings.ledger.enabled and self._named
         self._ledger: Ledger | None = None

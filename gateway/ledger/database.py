@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from gateway.ledger.schema import REVISIONS, VERSION_TABLE
+from gateway.ledger.urls import in_memory
 
 CONNECT_SECONDS = 5
 """How long a database may take to accept a connection, or to let go of a lock."""
@@ -37,6 +38,8 @@ _UPGRADING = Lock()
 
 _AGAIN = 0.02
 """Seconds between two tries to change the mode of a file that another program is opening."""
+
+_ANY_THREAD = {"check_same_thread": False}
 
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {CONNECT_SECONDS * 1000}",
@@ -87,7 +90,12 @@ def engine(url: str) -> Engine:
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        made = sa.create_engine(parsed, hide_parameters=True, connect_args={"timeout": CONNECT_SECONDS})
+        options: dict[str, Any] = {"timeout": CONNECT_SECONDS}
+        if in_memory(url):  # each connection has a database of its own: all threads take turns at one
+            own = {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0}
+            made = sa.create_engine(parsed, hide_parameters=True, connect_args=options | _ANY_THREAD, **own)
+        else:
+            made = sa.create_engine(parsed, hide_parameters=True, connect_args=options)
         event.listen(made, "connect", _set_up_sqlite)
         event.listen(made, "begin", _begin_sqlite)
         return made

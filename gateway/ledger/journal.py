@@ -12,6 +12,7 @@ disk does not take is held in memory, in order, up to `HELD_LINES`, and written 
 import errno
 import fcntl
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -23,6 +24,9 @@ from secrets import token_hex
 SUFFIX = ".jsonl"
 REFUSED = "refused.ndjson"
 """The file of rows that the database did not take, for the operator to look at."""
+
+_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.jsonl")
+"""What segments are called. A folder may be an operator's own: no other file in it is read or deleted."""
 
 HELD_LINES = 10_000
 READ_BYTES = 1 << 18
@@ -194,7 +198,7 @@ class Journal:
                 os.close(descriptor)
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{SUFFIX}"))
+        return sorted(path for path in self.folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))
 
     def sync(self) -> None:
         """Make what is written outlive a power failure.

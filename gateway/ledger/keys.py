@@ -7,19 +7,17 @@ exist, nothing is in it, and nothing is made or imported to find that out. The f
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import GatewayError, Unavailable
+from gateway.ledger.urls import sqlite_file
 from gateway.principal import AliasTaken, Changes, EndUserRecord, KeyRecord
 
 if TYPE_CHECKING:
     from gateway.ledger.keys_sql import Tables
 
 T = TypeVar("T")
-
-_SQLITE = "sqlite:///"
 
 
 class Database:
@@ -76,12 +74,6 @@ class Database:
             if self._tables is None:
                 self._tables = Tables(self._url)
             return self._tables
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, None for every other database."""
-    name = url.removeprefix(_SQLITE).partition("?")[0]
-    return Path(name) if url.startswith(_SQLITE) and name and not name.startswith((":memory:", "file:")) else None
 
 
 class SqlKeys:

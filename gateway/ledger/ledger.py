@@ -15,6 +15,7 @@ from gateway.ledger.allowances import Amount, Rule
 from gateway.ledger.journal import REFUSED, Journal
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
+from gateway.ledger.steady import Steady
 from gateway.ledger.writer import SHOUT_SECONDS, Writer
 from gateway.usage import UsageRecord
 
@@ -49,7 +50,7 @@ class Ledger:
     def __init__(self, options: Options, log: Log) -> None:
         self.options = options
         self.lost = 0
-        self._log = log
+        self._log = Steady(log)
         self._shouted_at = float("-inf")
         self._journal: Journal | None = None
         self._writer: Writer | None = None

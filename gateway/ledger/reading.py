@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from gateway.errors import ConfigError
-from gateway.ledger.keys import sqlite_file
 from gateway.ledger.reports import Report, Sums
 from gateway.ledger.tally import By
+from gateway.ledger.urls import in_memory, sqlite_file
 
 Trends = Mapping[str, Mapping[date, Sums]]
 """For each name, what it used on each day on which it used something."""
@@ -25,12 +25,28 @@ class Reading:
     trends: Trends
 
 
+def check(url: str) -> None:
+    """Refuse a database that a program of its own could neither read nor change.
+
+    Raises:
+        ConfigError: it is in the memory of the process that uses it.
+    """
+    if in_memory(url):
+        raise ConfigError(
+            [
+                "general_settings.database_url: this database is in a gateway's memory, where no other program reaches "
+                "it; ask the gateway at /admin, or name a file, such as sqlite:///gateway.db"
+            ]
+        )
+
+
 def read(url: str, by: By, since: date | None = None, until: date | None = None, leading: int = 0) -> Reading:
     """Usage by one dimension, and for its first `leading` names, day by day.
 
     Raises:
         ConfigError: there is no such database, nothing has been recorded in it, or it cannot be used; what to do.
     """
+    check(url)
     file = sqlite_file(url)
     if file is not None and not file.exists():
         raise ConfigError(

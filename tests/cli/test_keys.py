@@ -91,7 +91,28 @@ def test_an_end_user_is_blocked_given_a_budget_and_unblocked(config: Path) -> No
 
 @pytest.mark.parametrize(
     "command",
-    ["keys create", "keys create --alias a --period 1d", "keys create --alias a --metadata x", "end-users budget bob"],
+    [
+        "keys create",
+        "keys create --alias a --period 1d",
+        "keys create --alias a --metadata x",
+        "keys update team-a",
+        "end-users budget bob",
+    ],
 )
 def test_a_wrong_use_is_said_with_status_2(config: Path, command: str) -> None:
     assert CliRunner().invoke(app, [*command.split(), "--config", str(config)]).exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_what_would_be_kept_in_memory_is_not_said_to_be_done(tmp_path: Path, url: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"general_settings: {{master_key: master-key-of-the-tests, database_url: '{url}'}}\n")
+    for command in ("keys create --alias a", "end-users block bob", "keys list", "usage"):
+        assert "memory" in run(config, *command.split(), status=1)
+
+
+def test_a_key_is_named_by_its_id_or_its_alias_and_a_wrong_one_is_told_so(config: Path) -> None:
+    made = run(config, "keys", "create", "--alias", "team-a")
+    assert "alias" in run(config, "keys", "revoke", "team-b", status=1)["error"]["message"]
+    assert run(config, "keys", "revoke", "team-a") == run(config, "keys", "revoke", made["id"])
+    assert "alias" in run(config, "keys", "revoke", "team-a", status=1)["error"]["message"]

@@ -9,10 +9,10 @@ from gateway.config.load import from_mapping
 from gateway.errors import Unavailable
 from gateway.identity import administration
 from gateway.identity.callers import Callers, Identity
-from gateway.identity.memory import MemoryEndUsers, MemoryKeys
 from gateway.identity.requests import KeyRequest, made
 from gateway.principal import Changes, KeyRecord
 from gateway.types import HttpRequest
+from tests.identity.memory import MemoryEndUsers, MemoryKeys
 
 MASTER = "master-key-of-the-tests"
 

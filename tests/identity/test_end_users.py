@@ -7,10 +7,12 @@ import pytest
 
 from gateway.config.load import from_mapping
 from gateway.errors import PermissionDenied
+from gateway.identity import administration
 from gateway.identity.end_users import naming
-from gateway.identity.memory import MemoryEndUsers
+from gateway.identity.requests import EndUserChange
 from gateway.principal import MASTER_PRINCIPAL, Principal
 from tests.identity.kit import MASTER, callers
+from tests.identity.memory import MemoryEndUsers
 
 
 def named(general=None, **end_users):
@@ -101,3 +103,11 @@ def test_one_who_is_forgotten_is_no_longer_blocked():
         assert await who.end_users.find("bob", who.naming) is None
 
     asyncio.run(run())
+
+
+def test_what_is_laid_down_for_somebody_new_is_not_older_than_they_are():
+    """The store notes when somebody came, a moment after it was decided what is laid down for them."""
+    store = MemoryEndUsers()
+    change = administration.change_end_user(store, "bob", EndUserChange(blocked=True), clock=lambda: 1.0)
+    record = asyncio.run(change)
+    assert record.created_at <= record.updated_at

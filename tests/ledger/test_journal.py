@@ -206,3 +206,15 @@ def test_a_line_that_stays_torn_harms_no_other(folder, monkeypatch):
     one.append(LINES[2])
     torn = LINES[1][:3]
     assert everything(one.active) == [LINES[0].rstrip(), torn, LINES[1].rstrip(), LINES[2].rstrip()]
+
+
+def test_a_file_of_somebody_elses_in_the_folder_is_left_alone(folder):
+    folder.mkdir()
+    theirs = [folder / name for name in ("labelled.jsonl", "2026-01-01-export.jsonl", f"{'A' * 16}-{'0' * 16}.jsonl")]
+    for path in theirs:
+        path.write_bytes(b'{"text": "hello"}\n')
+    one = Journal(folder)
+    assert list(one.orphans()) == []
+    assert one.others() == 0
+    one.close()
+    assert [path.read_bytes() for path in theirs] == [b'{"text": "hello"}\n'] * 3

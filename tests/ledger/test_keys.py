@@ -6,15 +6,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from gateway.errors import InvalidValue, Unavailable
-from gateway.identity.memory import MemoryEndUsers, MemoryKeys
 from gateway.ledger.keys import Database, SqlEndUsers, SqlKeys
+from gateway.ledger.keys_sql import Tables
 from gateway.principal import AliasTaken, Budget, EndUserRecord, EndUserStore, KeyRecord, KeyStore, Limits
+from tests.identity.memory import MemoryEndUsers, MemoryKeys
 
 Stores = tuple[KeyStore, EndUserStore]
 Do = Callable[[Awaitable[object]], object]
@@ -228,3 +230,26 @@ def test_no_file_of_the_database_holds_a_key(tmp_path: Path, do):
     for part in (key, key[3:], key[3:23], key[-20:]):
         assert part.encode() not in written
     do(database.close())
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_one_whichever_thread_asks(url: str):
+    tables = Tables(url)
+    failed: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            tables.add_key(KeyRecord(f"key_{number}", f"team {number}", b"%d" % number, "hash", 1, 1))
+            tables.put_end_user(f"user {number}", lambda record: record)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert (len(tables.list_keys()), len(tables.list_end_users())) == (8, 8)
+    assert tables.keys_since(0).revision == 8
+    tables.close()

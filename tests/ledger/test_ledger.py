@@ -20,6 +20,9 @@ from tests.ledger.kit import Log, segments
 from tests.ledger.records import DAY, NOON, made
 from tests.ledger.test_journal import disk_of
 
+LEFT = f"{1:016x}-{2:016x}"
+"""The name of a segment that somebody has left."""
+
 
 @pytest.fixture
 def log():
@@ -268,18 +271,18 @@ def test_damaged_lines_are_told_and_stop_no_other(tmp_path, log):
     folder.mkdir()
     from gateway.ledger import entry
 
-    (folder / "0000-left.jsonl").write_bytes(entry.line(made(1)) + b"\0\0\0{half\n" + entry.line(made(2)) + b'{"at":')
+    (folder / f"{LEFT}.jsonl").write_bytes(entry.line(made(1)) + b"\0\0\0{half\n" + entry.line(made(2)) + b'{"at":')
 
     async def work():
         ledger = kit.ledger(tmp_path, log)
         await ledger.flush()
-        await until(lambda: not (folder / "0000-left.jsonl").exists())
+        await until(lambda: not (folder / f"{LEFT}.jsonl").exists())
         await ledger.close(10)
 
     run(work())
     assert inside(tmp_path) == ["req_1", "req_2"]
     told = dict(log.events)["ledger_lines_damaged"]
-    assert (told["segment"], told["lines"]) == ("0000-left", 1)
+    assert (told["segment"], told["lines"]) == (LEFT, 1)
 
 
 def test_two_workers_share_a_folder_and_a_database(tmp_path, log):
@@ -383,3 +386,33 @@ def test_a_fault_of_the_program_itself_is_told_with_its_place_and_nothing_is_los
     told = dict(log.events)["ledger_thread_fault"]
     assert told["at"][-1].startswith("test_ledger.py:")
     assert "alice" not in str(log.events)
+
+
+class Broken(Log):
+    """A log that nobody reads any more."""
+
+    def info(self, event, **attributes):
+        super().info(event, **attributes)
+        raise BrokenPipeError(event)
+
+    warning = error = info
+
+
+def test_a_log_that_fails_stops_no_shipping_and_no_request(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "TICK_SECONDS", 0.05)
+    log, database = Broken(), tmp_path / "later" / "gateway.db"
+
+    async def work():
+        ledger = kit.ledger(tmp_path, log, f"sqlite:///{database}")
+        with disk_of(0):
+            ledger.append(made(1))
+        with pytest.raises(Unavailable):
+            await ledger.usage("user")
+        database.parent.mkdir()
+        await until(lambda: ledger.health()[1] == "ok, 0 bytes wait in the journal")
+        total = (await ledger.usage("user")).total
+        await ledger.close(10)
+        return total.requests
+
+    assert run(work()) == 1
+    assert {"ledger_not_recording", "ledger_not_shipped", "ledger_shipped_again"} <= set(log.names())

@@ -1,4 +1,4 @@
-"""Keys and end users kept in this process's memory and gone with it: for tests, and for apps that bring their own."""
+"""Keys and end users kept in this process's memory and gone with it: what the stores in databases are held against."""
 
 from collections.abc import Callable
 from dataclasses import replace
