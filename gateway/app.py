@@ -114,6 +114,7 @@ class Gateway:
         self.admitting = Admitting(settings, self.upstream, self.observing.metrics, log, several=several, spent=spent)
         self.protection = Protection(self.admitting.remote)
         self.observing.metrics.watch(names.QUEUE_DEPTH, self.protection.depths)
+        self.observing.metrics.watch(names.LEDGER_LOST, self.books.losses.told)
         self.dispatching = Dispatching(self.observing.metrics, log, self.admitting.remote)
         if self.plan.warnings:
             log.warning("telemetry_warnings", warnings=list(self.plan.warnings))

@@ -14,6 +14,7 @@ from gateway.middleware.accounting import Recording
 from gateway.middleware.foreign_observation import Telling
 from gateway.middleware.foreign_prices import Prices
 from gateway.routing.upstream import Upstream
+from gateway.telemetry import conventions
 from gateway.telemetry.export import ambient
 from gateway.telemetry.logs import Logger
 from gateway.telemetry.metrics import Metrics
@@ -67,6 +68,7 @@ class Tells:
             log.warning("telemetry_warnings", warnings=list(plan.warnings))
         ledger.preload()
         self.books = Books(settings, log)
+        self.metrics.watch(conventions.LEDGER_LOST, self.books.losses.told)
         telemetry = self._observing.telemetry
         recording = Recording(self.books, telemetry.options) if self.books.keeps else None
         self.telling = Telling(

@@ -16,6 +16,7 @@ from gateway.config.model import Settings
 from gateway.errors import ConfigError, RequestError, Unavailable
 from gateway.ledger.allowances import Amount, Rule
 from gateway.ledger.ledger import Ledger, not_recorded
+from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options, named, options
 from gateway.ledger.ports import Log
 from gateway.ledger.steady import Steady
@@ -42,7 +43,7 @@ class Books:
     def __init__(self, settings: Settings, log: Log) -> None:
         self.settings = settings.ledger
         self.options: Options = options(settings)
-        self.lost = 0
+        self.losses = Losses()
         self._log = Steady(log)
         self._named = named(settings)
         self._wanted = settings.ledger.enabled and self._named
@@ -98,14 +99,15 @@ class Books:
             now = time.monotonic()
             if self._ledger is not None or now < self._begin_at:
                 return self._ledger
-            made = Ledger(self.options, self._log)
+            made = Ledger(self.options, self._log, self.losses)
             try:
                 made.start()
             except ConfigError as error:
                 self._begin_at = now + AGAIN_SECONDS
                 fault = error.faults[0].removeprefix("ledger: ")
                 if fault != self._fault:
-                    self._log.error("ledger_not_recording", what="requests", reason=fault, records_lost=self.lost)
+                    lost = self.losses.gone
+                    self._log.error("ledger_not_recording", what="requests", reason=fault, records_lost=lost)
                 self._fault = fault
                 return None
             self._ledger, self._fault = made, None
@@ -146,11 +148,11 @@ class Books:
                     return
                 except RuntimeError:
                     continue  # another thread has closed it just now: then a new one
-        self.lost += 1
+        self.losses.add("not_begun")
 
     def lose(self, request_id: str) -> None:
         """Note that no record could be made of a request, because of the exception that is being handled."""
-        self.lost += 1
+        self.losses.add("fault")
         self._log.error("ledger_record_lost", request_id=request_id, exc_info=True)
 
     async def spent(self, rule: Rule, since: float) -> Amount:

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
+from gateway.ledger.losses import Losses
+
 SUFFIX = ".jsonl"
 REFUSED = "refused.ndjson"
 """The file of rows that the database did not take, for the operator to look at."""
@@ -54,18 +56,19 @@ class Journal:
 
     Args:
         folder: made if it is not there, for this user alone (0700).
+        losses: counts records that memory does not hold any more.
 
     Raises:
         OSError: the folder cannot be written in.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, losses: Losses | None = None) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._held: deque[bytes] = deque()
         self._torn = self._closed = False
-        self.lost = 0
+        self._losses = losses or Losses()
         self.active = self._open()
         self.sealed: list[Segment] = []
 
@@ -77,6 +80,11 @@ class Journal:
     def held(self) -> int:
         """Records that the disk did not take so far."""
         return len(self._held)
+
+    @property
+    def lost(self) -> int:
+        """Records that neither the disk nor memory took."""
+        return self._losses.of("disk")
 
     def append(self, line: bytes) -> None:
         """Write one line, its newline included; returns when a `kill -9` can no longer lose it.
@@ -109,7 +117,7 @@ class Journal:
 
     def _hold(self, line: bytes) -> None:
         if len(self._held) >= HELD_LINES:
-            self.lost += 1
+            self._losses.add("disk")
         else:
             self._held.append(line)
 

@@ -13,6 +13,7 @@ from gateway.errors import ConfigError, Unavailable
 from gateway.ledger import entry
 from gateway.ledger.allowances import Amount, Rule
 from gateway.ledger.journal import REFUSED, Journal
+from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
 from gateway.ledger.steady import Steady
@@ -45,11 +46,12 @@ class Ledger:
     Args:
         options: where usage is kept.
         log: where faults are told.
+        losses: counts records that do not come into the database; None for a count of its own.
     """
 
-    def __init__(self, options: Options, log: Log) -> None:
+    def __init__(self, options: Options, log: Log, losses: Losses | None = None) -> None:
         self.options = options
-        self.lost = 0
+        self.losses = losses or Losses()
         self._log = Steady(log)
         self._shouted_at = float("-inf")
         self._journal: Journal | None = None
@@ -65,11 +67,11 @@ class Ledger:
             ConfigError: the journal's folder cannot be used.
         """
         try:
-            self._journal = Journal(self.options.folder)
+            self._journal = Journal(self.options.folder, self.losses)
         except OSError as error:
             where, why = self.options.folder, error.strerror or "unknown reason"
             raise ConfigError([f"ledger: the journal's folder {where} cannot be used: {why}"]) from error
-        self._writer = Writer(self.options, self._journal, self._log)
+        self._writer = Writer(self.options, self._journal, self._log, self.losses)
         self._writer.start()
 
     def admit(self) -> None:
@@ -94,7 +96,7 @@ class Ledger:
         """
         journal, writer = self._opened()
         if self.options.when_full == "go_on" and self._full():
-            self.lost += 1
+            self.losses.add("journal_full")
             self._shout("requests go on and are not recorded")
             return
         try:
@@ -109,7 +111,7 @@ class Ledger:
             return False, "not started"
         waiting = self._journal.waiting() + self._writer.others
         parts = [self._writer.fault or "ok", f"{waiting} bytes wait in the journal"]
-        held, lost = self._held(), self.lost + self._journal.lost
+        held, lost = self._held(), self.losses.gone
         if held:
             parts.append(f"{held} records are held in memory")
         if lost:
@@ -132,6 +134,7 @@ class Ledger:
         self._journal = self._writer = None
         left = journal.waiting()
         if left or journal.held:
+            self.losses.add("disk", journal.held)
             self._log.warning("ledger_left_for_next_start", bytes=left, records_lost=journal.held)
         if ended:
             journal.close()
@@ -260,5 +263,5 @@ class Ledger:
                 what=what,
                 reason=writer.fault or "the journal is full",
                 waiting_bytes=journal.waiting() + writer.others,
-                records_lost=self.lost + journal.lost,
+                records_lost=self.losses.gone,
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.ledger import breath, entry, journal
 from gateway.ledger.journal import Journal, Segment
+from gateway.ledger.losses import Losses
 from gateway.ledger.ports import Log
 from gateway.ledger.store import Batch, Row, Store
 from gateway.wire import json
@@ -29,14 +30,18 @@ class Shipper:
 
     Args:
         between: called between two batches; False stops the work.
+        losses: counts lines that cannot be read, and rows that the database does not take.
     """
 
-    def __init__(self, store: Store, journal: Journal, log: Log, between: Callable[[], bool]) -> None:
+    def __init__(
+        self, store: Store, journal: Journal, log: Log, between: Callable[[], bool], losses: Losses | None = None
+    ) -> None:
         self.store = store
         self.journal = journal
         self.shipped = 0
         self._log = log
         self._between = between
+        self._losses = losses or Losses()
 
     def own(self, rotate: bool = False) -> None:
         """Ship what this worker has written, and delete the segments that are complete.
@@ -76,7 +81,7 @@ class Shipper:
     def _ship(self, segment: Segment) -> bool:
         """Whether all of it is shipped."""
         while segment.shipped < segment.size:
-            start = -1
+            start, refusals = -1, 0
 
             def read(at: int) -> Batch:
                 nonlocal start
@@ -85,7 +90,14 @@ class Shipper:
                 rows, damaged = entry.lines(breath.each(texts))
                 return Batch(end, rows, damaged)
 
-            batch = self.store.ship(segment.name, read, self._refused)
+            def refused(row: Row, error: Exception) -> None:
+                nonlocal refusals
+                refusals += 1
+                self._refused(row, error)
+
+            batch = self.store.ship(segment.name, read, refused)
+            self._losses.add("refused", refusals)
+            self._losses.add("damaged", batch.damaged)
             segment.shipped = max(segment.shipped, batch.end)
             self.shipped += len(batch.rows)
             if batch.damaged:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import GatewayError, Unavailable
 from gateway.ledger.journal import Journal
+from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
 
@@ -56,14 +57,16 @@ class Writer:
         options: see there.
         journal: what is shipped.
         log: where faults are told.
+        losses: counts what does not come into the database.
     """
 
-    def __init__(self, options: Options, journal: Journal, log: Log) -> None:
+    def __init__(self, options: Options, journal: Journal, log: Log, losses: Losses) -> None:
         self.fault: str | None = None
         self.others = 0
         self._options = options
         self._journal = journal
         self._log = log
+        self._losses = losses
         self._jobs: deque[_Job] = deque()
         self._wake, self._hurry, self._stopping = threading.Event(), threading.Event(), threading.Event()
         self._closing = threading.Lock()
@@ -172,7 +175,8 @@ class Writer:
             from gateway.ledger.shipper import Shipper
             from gateway.ledger.store import Store
 
-            self._shipper = Shipper(Store(self._options.database_url), self._journal, self._log, self._between)
+            store = Store(self._options.database_url)
+            self._shipper = Shipper(store, self._journal, self._log, self._between, self._losses)
         if not self._prepared:
             self._shipper.store.prepare()
             self._prepared = True

@@ -119,6 +119,10 @@ BUDGET_NAME = "gateway.budget.name"
 BUDGET_UNIT = "gateway.budget.unit"
 """`usd` or `tokens`."""
 BUDGET_PERCENT = "gateway.budget.percent"
+LEDGER_REASON = "gateway.ledger.reason"
+"""Why a usage record is not in the database; see `gateway.ledger.losses.Why`."""
+CACHE_RESULT = "gateway.cache.result"
+"""`hit`, `miss`, `coalesced` or `bypass`, as `x-gateway-cache` has it."""
 
 # values
 TEXT_COMPLETION = "text_completion"
@@ -161,6 +165,8 @@ DEPLOYMENT_STATE = "gateway.deployment.state"
 QUEUE_DEPTH = "gateway.queue.depth"
 BUDGET_USED = "gateway.budget.used_ratio"
 BUDGET_REACHED = "gateway.budget.reached"
+LEDGER_LOST = "gateway.ledger.lost_records"
+CACHE_LOOKUPS = "gateway.cache.lookups"
 
 # instruments as the newest draft has them; written instead of those above by OTEL_SEMCONV_STABILITY_OPT_IN
 INFERENCE_DURATION = "gen_ai.client.inference.duration"

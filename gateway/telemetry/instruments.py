@@ -113,6 +113,12 @@ COMMON = (
     Instrument(names.BUDGET_REACHED, _COUNTER, "{budget}",
         "Budgets of which so many per cent were reached.",
         (names.BUDGET_SCOPE, names.BUDGET_PERCENT)),
+    Instrument(names.LEDGER_LOST, _COUNTER, "{record}",
+        "Usage records that are not in the ledger's database and will not come into it, by why.",
+        (names.LEDGER_REASON,)),
+    Instrument(names.CACHE_LOOKUPS, _COUNTER, "{lookup}",
+        "Requests to models that use answers again, by what became of that.",
+        (names.CACHE_RESULT, names.MODEL)),
 )
 """What has the same name in every version of the conventions."""
 

@@ -105,6 +105,7 @@ class Metrics:
         self._repeats = {"retry": retries, "resume": retries, "fallback": numbers(names.UPSTREAM_FALLBACKS)}
         self._decisions = numbers(names.GUARDRAIL_DECISIONS)
         self._findings = numbers(names.GUARDRAIL_FINDING_COUNT)
+        self._lookups = numbers(names.CACHE_LOOKUPS)
         self._judging = distributions(names.GUARDRAIL_DURATION)
         self._call_duration = distributions(names.INFERENCE_DURATION if latest else names.OPERATION_DURATION)
         self._first_chunk = distributions(names.INFERENCE_TIME_TO_FIRST_CHUNK if latest else names.TIME_TO_FIRST_CHUNK)
@@ -172,6 +173,8 @@ class Metrics:
             provider = names.PROVIDERS.get(exchange.provider or "", exchange.provider or "")
             self._request_duration.at((operation, provider, alias, error)).record(exchange.duration())
             self._overhead.at((operation,)).record(exchange.overhead())
+            if exchange.reused is not None:
+                self._lookups.at((exchange.reused, alias)).add()
         self._requests.at((route, alias, _CLASSES.get(exchange.status // 100, ""), error)).add()
         if exchange.calls:
             self._count_calls(exchange.calls, operation_of(exchange.path))

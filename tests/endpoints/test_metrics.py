@@ -110,6 +110,23 @@ def test_the_gateway_tells_what_it_has_served():
     assert sum(one.value for one in found["gateway_guardrail_decisions"]) > 0
 
 
+def test_the_gateway_tells_what_it_has_used_again_and_what_it_could_not_record(tmp_path: Path):
+    (tmp_path / "journal").write_text("in the way")
+    model = {"model_name": "demo", "litellm_params": {"model": "demo/demo", "cache": {"ttl": 3600}}}
+    served = InProcess({"model_list": [model], "ledger": {"folder": str(tmp_path / "journal")}})
+    try:
+        for _ in range(3):
+            assert served.ask({"model": "demo", "prompt": "Say this is a test", "max_tokens": 7}).status == 200
+        body = served.ask(path="/metrics", method="GET").body.decode()
+    finally:
+        served.close()
+    found = {family.name: family.samples for family in text_families(body)}
+    looked = {one.labels["gateway_cache_result"]: one.value for one in found["gateway_cache_lookups"]}
+    assert looked == {"miss": 1, "hit": 2}
+    lost = {one.labels["gateway_ledger_reason"]: one.value for one in found["gateway_ledger_lost_records"]}
+    assert (lost["not_begun"], sum(lost.values())) == (3, 3)
+
+
 CONFIG = """
 global: {{scrape_interval: 1s}}
 scrape_configs:

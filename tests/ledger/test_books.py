@@ -136,7 +136,7 @@ def test_a_server_records_by_default_and_goes_on_where_it_cannot(tmp_path, monke
     books.start()
     assert books.admit() is True
     books.keep(made(1))
-    assert books.lost == 1
+    assert books.losses.of("not_begun") == 1
     assert books.state == (True, "nothing is recorded: the folder of its journal cannot be used")
     assert log.names() == ["ledger_not_recording"]
     with pytest.raises(Unavailable) as refused:
@@ -265,6 +265,6 @@ def test_a_fault_that_lasts_is_told_once(tmp_path):
     (tmp_path / "journal").unlink()
     books._begin_at = 0.0
     books.keep(made(9))
-    assert books.lost == 5
+    assert books.losses.of("not_begun") == 5
     assert replace(books.options).folder.is_dir()
     run(books.close())

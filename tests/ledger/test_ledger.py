@@ -193,6 +193,7 @@ def test_a_journal_at_its_bound_lets_requests_go_on_where_it_shall_and_says_what
         usable, line = ledger.health()
         assert usable
         assert line.endswith("6 records lost")
+        assert ledger.losses.told()[("journal_full",)] == 6.0
         await ledger.close(10)
 
     run(work())
@@ -278,6 +279,7 @@ def test_damaged_lines_are_told_and_stop_no_other(tmp_path, log):
         await ledger.flush()
         await until(lambda: not (folder / f"{LEFT}.jsonl").exists())
         await ledger.close(10)
+        assert (ledger.losses.of("damaged"), ledger.losses.gone) == (1, 1)
 
     run(work())
     assert inside(tmp_path) == ["req_1", "req_2"]
@@ -416,3 +418,24 @@ def test_a_log_that_fails_stops_no_shipping_and_no_request(tmp_path, monkeypatch
 
     assert run(work()) == 1
     assert {"ledger_not_recording", "ledger_not_shipped", "ledger_shipped_again"} <= set(log.names())
+
+
+def test_a_row_that_the_database_never_takes_is_kept_beside_it_counted_and_stops_no_other(tmp_path, log):
+    Store(f"sqlite:///{tmp_path}/gateway.db").prepare()
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:
+        other.execute("CREATE UNIQUE INDEX one_each ON usage (request_id)")
+
+    async def work():
+        ledger = kit.ledger(tmp_path, log)
+        for number in (1, 2, 1, 3):
+            ledger.append(made(number))
+        await ledger.flush()
+        told = ledger.losses.of("refused"), ledger.losses.gone, ledger.health()[1]
+        await ledger.close(10)
+        return told
+
+    assert run(work()) == (1, 0, "ok, 0 bytes wait in the journal")
+    assert inside(tmp_path) == ["req_1", "req_2", "req_3"]
+    assert log.names() == ["ledger_record_refused"]
+    kept = (tmp_path / "journal" / "refused.ndjson").read_bytes().splitlines()
+    assert [b'"req_1"' in line for line in kept] == [True]

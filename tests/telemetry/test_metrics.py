@@ -49,6 +49,24 @@ def test_a_request_is_counted_by_route_alias_status_class_and_error():
     }
 
 
+def test_answers_that_are_used_again_are_counted_by_what_became_of_that():
+    counted = metrics()
+    for reused in ("hit", "hit", "miss", "coalesced", "bypass", None):
+        one = request()
+        one.reused = reused
+        counted.observe(one)
+    unknown = request(alias="of/a-wildcard")
+    unknown.reused = "hit"
+    counted.observe(unknown)
+    assert counts(counted.own(), names.CACHE_LOOKUPS) == {
+        ("hit", ALIAS): 2,
+        ("miss", ALIAS): 1,
+        ("coalesced", ALIAS): 1,
+        ("bypass", ALIAS): 1,
+        ("hit", OTHER): 1,
+    }
+
+
 def test_a_request_whose_body_was_never_read_has_no_model_and_no_duration_of_a_completion():
     counted = metrics()
     counted.observe(request(status=401, alias=None))
