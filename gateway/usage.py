@@ -77,4 +77,4 @@ class UsageRecord(NamedTuple):
     inputs: str | None = None
     outputs: str | None = None
     resumed: int = 0
-    """How often a stream that broke was continued by another call. The ledger does not keep it."""
+    """How often a stream that broke was continued by another call."""

@@ -45,9 +45,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "served_model": _MAYBE, "response_model": _MAYBE, "attempts": _COUNT, "input_tokens": _MAYBE_COUNT,
     "output_tokens": _COUNT, "cached_tokens": _COUNT, "cache_write_tokens": _COUNT, "reasoning_tokens": _COUNT,
     "estimated": _FLAG, "cost": _MAYBE_COUNT, "input_cost": _MAYBE_COUNT, "output_cost": _MAYBE_COUNT,
-    "cost_source": _MAYBE, "price_version": _MAYBE,
+    "cost_source": _MAYBE, "price_version": _MAYBE, "resumed": _COUNT,
 }  # fmt: skip
 """What a line holds in each column of one value."""
+
+_LATER: dict[str, Any] = {"resumed": 0}
+"""What columns hold that lines of older versions of this program do not have."""
 
 LISTS = ("tags", "dropped", "finish_reasons", "decisions")
 """Columns that hold a list, as JSON text."""
@@ -153,7 +156,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: names a column that has another kind of value, or none.
     """
-    made = {column: values.get(column) for column in COLUMNS}
+    made = {column: values.get(column, _LATER.get(column)) for column in COLUMNS}
     for column, value in made.items():
         if type(value) not in _KINDS.get(column, (list,)):
             raise ValueError(column)

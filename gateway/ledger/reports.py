@@ -13,7 +13,7 @@ from gateway.usage import UsageRecord
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a text begins that a spreadsheet would take for a formula (OWASP, CSV injection)."""
 
-_LEFT_OUT = ("inputs", "outputs", "resumed")
+_LEFT_OUT = ("inputs", "outputs")
 
 
 @dataclass(frozen=True, slots=True)

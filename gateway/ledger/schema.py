@@ -21,7 +21,7 @@ from gateway.ledger.tally import SUMS
 VERSION_TABLE = "gateway_ledger_version"
 """Where the schema's version is noted: a name of our own, since an operator's database may be shared."""
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """The versions this program knows, the oldest first."""
 
 metadata = MetaData()
@@ -59,6 +59,7 @@ usage = Table(
     *_counts("cost", "input_cost", "output_cost", nullable=True),
     *_texts("cost_source", "price_version", nullable=True),
     *_texts(*LISTS),
+    Column("resumed", BigInteger, nullable=False, server_default="0"),
     Index("ix_usage_at", "at", "id"),
     Index("ix_usage_end_user", "end_user", "at", "id"),
     Index("ix_usage_request_id", "request_id"),

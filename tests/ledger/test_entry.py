@@ -32,7 +32,7 @@ def _without_nul(value):
 
 
 def test_everything_but_texts_is_kept():
-    assert set(entry.COLUMNS) == set(UsageRecord._fields) - {"inputs", "outputs", "resumed"}
+    assert set(entry.COLUMNS) == set(UsageRecord._fields) - {"inputs", "outputs"}
     line = entry.line(ONE._replace(inputs="a guarded prompt", outputs="a guarded answer"))
     assert b"guarded" not in line
 
@@ -111,3 +111,10 @@ def test_a_line_without_its_end_is_damaged(record, data):
     line = entry.line(record)
     cut = data.draw(st.integers(0, len(line) - 2))
     assert entry.lines([line[:cut]]) == ([], 1)
+
+
+def test_a_line_of_an_older_version_is_read_with_what_it_did_not_know_at_none():
+    values = json.loads(entry.line(made(resumed=2)))
+    assert entry.record(entry.row(json.dumps(values))).resumed == 2
+    del values["resumed"]
+    assert entry.record(entry.row(json.dumps(values))).resumed == 0

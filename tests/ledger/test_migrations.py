@@ -23,6 +23,9 @@ OLD_USAGE = (
 )
 
 
+BEFORE_RESUMED = OLD_USAGE.replace("'old'", "'older'").replace("(1,", "(2,")
+
+
 def before(url: str, ledger: bool, keys: bool) -> None:
     """A database as the version before made it: its ledger with migrations, its keys without."""
     engine = database.engine(url)
@@ -55,6 +58,23 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_what_it_has(da
     assert [record.name for record in tables.list_end_users()] == ["bob"][:keys]
     assert isinstance(tables.put_end_user("carol", lambda record: record), EndUserRecord)
     tables.close()
+    store.close()
+
+
+def test_what_an_older_worker_writes_beside_a_newer_one_was_never_resumed(database_url):
+    """The schema is the newest; the worker knows nothing of its last column."""
+    engine = database.engine(database_url)
+    with engine.begin() as connection:
+        database.upgrade(connection, "0002")
+        connection.execute(sa.text(OLD_USAGE))
+        database.upgrade(connection)
+        connection.execute(sa.text(BEFORE_RESUMED))
+    engine.dispose()
+    store = Store(database_url)
+    store.prepare()
+    put(store, [made(3, resumed=2)])
+    found = {record.request_id: record.resumed for record in queries.records(store.engine).records}
+    assert found == {"old": 0, "older": 0, "req_3": 2}
     store.close()
 
 

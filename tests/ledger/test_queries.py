@@ -111,6 +111,7 @@ def test_a_record_reads_as_plain_json(filled):
     assert (told["cost"], told["end_user"], told["tags"]) == (0.5, "alice", ["a", "b"])
     assert told["decisions"][0]["policy"] == "default"
     assert "inputs" not in told
+    assert told["resumed"] == 0
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

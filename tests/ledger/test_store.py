@@ -240,7 +240,7 @@ def test_many_may_prepare_a_database_at_once(database_url):
 def test_a_newer_schema_is_left_alone(store):
     with store.engine.begin() as connection:
         connection.execute(sa.text("UPDATE gateway_ledger_version SET version_num = '9999'"))
-    with pytest.raises(database.SchemaMismatch, match=r"schema 9999, and this version knows 0002: upgrade the gateway"):
+    with pytest.raises(database.SchemaMismatch, match=r"schema 9999, and this version knows 0003: upgrade the gateway"):
         store.prepare()
 
 
