@@ -176,6 +176,11 @@ class KeyStore(Protocol):
         """Every key, revoked ones too, oldest first."""
         ...
 
+    async def page(self, limit: int, after: str | None = None) -> Sequence[KeyRecord] | None:
+        """At most so many keys, in the order of `list`, from the one behind the key with the id `after` on; None where
+        there is no such key."""
+        ...
+
     async def update(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord | None:
         """Put what `edit` makes of a key in its place, nobody else changing it meanwhile; None when there is none.
 
@@ -198,6 +203,14 @@ class EndUserStore(Protocol):
 
     async def list(self) -> list[EndUserRecord]:
         """Every end user something is laid down for, by name."""
+        ...
+
+    async def page(self, limit: int, after: str = "") -> Sequence[EndUserRecord]:
+        """At most so many of them, by name, from the one behind `after` on."""
+        ...
+
+    async def named(self, names: Sequence[str]) -> Sequence[EndUserRecord]:
+        """Those of some names, at most a thousand or so, in any order."""
         ...
 
     async def put(self, name: str, edit: Callable[[EndUserRecord], EndUserRecord]) -> EndUserRecord:

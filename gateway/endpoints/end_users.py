@@ -12,15 +12,17 @@ from gateway.identity.end_users import EndUsers, Naming
 from gateway.identity.requests import EndUserChange, read
 from gateway.principal import clean_name
 
-Spend = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
-"""What each end user has spent, by the name that is kept of them."""
+Spend = Callable[[int, str], Awaitable[Mapping[str, Mapping[str, Any] | None] | None]]
+"""At most so many end users from the one behind a name on, by the names that are kept of them: those something is laid
+down for and those who have used something, with what that is. None where nobody counts."""
 
 Forget = Callable[[str], Awaitable[int]]
 """Deletes what is recorded of one end user, and says how many records that were."""
 
 
 class AllEndUsers:
-    """Lists everybody something is laid down for, and everybody who has spent something.
+    """Lists everybody something is laid down for, and everybody who has spent something, a page at a time (`limit`,
+    `after` an end user's id).
 
     Args:
         end_users: those something is laid down for.
@@ -33,14 +35,21 @@ class AllEndUsers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         admin.only_the_master(scope)
-        known = {record.name: administration.shown_end_user(record) for record in await self.end_users.store.list()}
-        spent = await self.spend() if self.spend else {}
-        names = sorted({*known, *spent}, key=str)
-        data = [{**(known.get(name) or _nothing(name)), "spend": spent.get(str(name))} for name in names]
-        await respond.plain(send, {"data": data})
+        asked = admin.parameters(scope, ("limit", "after"))
+        limit, store = admin.limit(asked), self.end_users.store
+        most, after = limit + 1, asked.get("after", "")
+        spent = await self.spend(most, after) if self.spend else None
+        if spent is None:
+            records = await store.page(most, after)
+            spent = {str(record.name): None for record in records}
+        else:
+            records = await store.named(list(spent))
+        known = {record.name: administration.shown_end_user(record) for record in records}
+        data = [{**(known.get(name) or _nothing(name)), "spend": used} for name, used in list(spent.items())[:limit]]
+        await respond.plain(send, {"data": data, "after": data[-1]["id"] if len(spent) > limit else None})
 
 
-def _nothing(name: str | None) -> dict[str, Any]:
+def _nothing(name: str) -> dict[str, Any]:
     """An end user nothing is laid down for."""
     return {"id": name, "blocked": False, "budget": None, "limits": None, "created_at": None, "updated_at": None}
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, get_args
-from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
@@ -18,11 +17,8 @@ from gateway.ledger.tally import By
 from gateway.wire import json
 
 FORMATS: Final = ("json", "csv")
-DEFAULT_LIMIT = 100
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_COUNT = re.compile(r"[0-9]{1,9}")
-_PAGE = 1_000
 
 
 class Usage:
@@ -37,7 +33,7 @@ class Usage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         admin.only_the_master(scope)
-        asked = parameters(scope, ("by", "from", "to", "format"))
+        asked = admin.parameters(scope, ("by", "from", "to", "format"))
         by: By = chosen(asked, "by", get_args(By))  # type: ignore[assignment]  # one of these
         since, until = day(asked, "from"), day(asked, "to")
         form = chosen(asked, "format", FORMATS)
@@ -74,12 +70,8 @@ class Records:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         admin.only_the_master(scope)
-        asked = parameters(scope, ("request_id", "user", "limit", "cursor"))
-        limit = DEFAULT_LIMIT
-        if "limit" in asked:
-            if not _COUNT.fullmatch(asked["limit"]):
-                raise InvalidValue("`limit` must be a whole number.", param="limit")
-            limit = int(asked["limit"])
+        asked = admin.parameters(scope, ("request_id", "user", "limit", "cursor"))
+        limit = admin.limit(asked)
         users = None
         if "user" in asked:
             users = tuple(dict.fromkeys((self.naming.given(asked["user"]), *self.naming.known(asked["user"]))))
@@ -88,22 +80,18 @@ class Records:
         await respond.plain(send, {"data": data, "cursor": page.cursor}, headers={b"cache-control": b"no-store"})
 
 
-async def spending(books: Books) -> Mapping[str, Mapping[str, Any]]:
-    """What each end user has used, by the name that is kept of them; nothing where nothing is recorded.
+async def spending(books: Books, most: int, after: str) -> Mapping[str, Mapping[str, Any] | None] | None:
+    """At most so many end users from the one behind `after` on, by the names that are kept of them, with what each has
+    used; None where nothing is recorded.
 
     Raises:
         Unavailable: the database cannot be used.
     """
     ledger = books.ledger
-    found: dict[str, Mapping[str, Any]] = {}
-    after = ""
-    while ledger is not None:
-        page = await ledger.end_users(_PAGE, after)
-        found.update((user.name, reports.spend_json(user)) for user in page)
-        if len(page) < _PAGE:
-            break
-        after = page[-1].name
-    return found
+    if ledger is None:
+        return None
+    found = await ledger.end_users(most, after)
+    return {one.name: None if one.used is None else reports.spend_json(one.used) for one in found}
 
 
 async def forgetting(books: Books, name: str) -> int:
@@ -114,22 +102,6 @@ async def forgetting(books: Books, name: str) -> int:
     """
     ledger = books.ledger
     return 0 if ledger is None else await ledger.forget(name)
-
-
-def parameters(scope: Scope, known: Sequence[str]) -> dict[str, str]:
-    """The parameters of a request's query; one that is empty counts as left out.
-
-    Raises:
-        InvalidValue: one that the path does not take, or takes once and was given twice.
-    """
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
-        if name not in known:
-            raise InvalidValue(f"This path takes {', '.join(known)}, and not what the request names.", param=name[:64])
-        if name in found:
-            raise InvalidValue(f"`{name}` was given twice.", param=name)
-        found[name] = value
-    return {name: value for name, value in found.items() if value}
 
 
 def chosen(asked: Mapping[str, str], name: str, choices: Sequence[str]) -> str:

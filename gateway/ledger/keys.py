@@ -5,7 +5,7 @@ exist, nothing is in it, and nothing is made or imported to find that out. The f
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
@@ -88,6 +88,9 @@ class SqlKeys:
     async def list(self) -> list[KeyRecord]:
         return await self._database.read(lambda tables: tables.list_keys(), [])
 
+    async def page(self, limit: int, after: str | None = None) -> Sequence[KeyRecord] | None:
+        return await self._database.read(lambda tables: tables.page_of_keys(limit, after), None if after else [])
+
     async def update(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord | None:
         return await self._database.read(lambda tables: tables.edit_key(key_id, edit), None)
 
@@ -109,6 +112,12 @@ class SqlEndUsers:
 
     async def list(self) -> list[EndUserRecord]:
         return await self._database.read(lambda tables: tables.list_end_users(), [])
+
+    async def page(self, limit: int, after: str = "") -> Sequence[EndUserRecord]:
+        return await self._database.read(lambda tables: tables.page_of_end_users(limit, after), [])
+
+    async def named(self, names: Sequence[str]) -> Sequence[EndUserRecord]:
+        return await self._database.read(lambda tables: tables.end_users_named(names), [])
 
     async def put(self, name: str, edit: Callable[[EndUserRecord], EndUserRecord]) -> EndUserRecord:
         return await self._database.write(lambda tables: tables.put_end_user(name, edit))

@@ -4,7 +4,7 @@ SQLAlchemy takes a fifth of a second to import: `gateway.ledger.keys` imports th
 something to read or to write.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
 from secrets import token_hex
@@ -60,6 +60,19 @@ class Tables:
             found = connection.execute(sa.select(keys).order_by(keys.c.created_at, keys.c.id))
             return [_key(row) for row in found.mappings()]
 
+    def page_of_keys(self, limit: int, after: str | None) -> Sequence[KeyRecord] | None:
+        """See `KeyStore.page`."""
+        if not self._is_there():
+            return None if after else []
+        query = sa.select(keys).order_by(keys.c.created_at, keys.c.id).limit(limit)
+        with self.engine.connect().execution_options(**database.READS) as connection:
+            if after is not None:
+                place = connection.execute(sa.select(keys.c.created_at).where(keys.c.id == after)).scalar()
+                if place is None:
+                    return None
+                query = query.where(sa.tuple_(keys.c.created_at, keys.c.id) > (place, after))
+            return [_key(row) for row in connection.execute(query).mappings()]
+
     def edit_key(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord | None:
         """See `KeyStore.update`. What `edit` gives back unchanged is not written."""
         if not self._is_there():
@@ -90,11 +103,21 @@ class Tables:
 
     def list_end_users(self) -> list[EndUserRecord]:
         """See `EndUserStore.list`."""
+        return self._end_users(sa.select(end_users).where(end_users.c.name.is_not(None)))
+
+    def page_of_end_users(self, limit: int, after: str) -> Sequence[EndUserRecord]:
+        """See `EndUserStore.page`."""
+        return self._end_users(sa.select(end_users).where(end_users.c.name > after).limit(limit))
+
+    def end_users_named(self, names: Sequence[str]) -> Sequence[EndUserRecord]:
+        """See `EndUserStore.named`."""
+        return self._end_users(sa.select(end_users).where(end_users.c.name.in_(names)))
+
+    def _end_users(self, wanted: "sa.Select[Any]") -> list[EndUserRecord]:
         if not self._is_there():
             return []
         with self.engine.connect().execution_options(**database.READS) as connection:
-            named = sa.select(end_users).where(end_users.c.name.is_not(None)).order_by(end_users.c.name)
-            return [_end_user(row) for row in connection.execute(named).mappings()]
+            return [_end_user(row) for row in connection.execute(wanted.order_by(end_users.c.name)).mappings()]
 
     def put_end_user(self, name: str, edit: Callable[[EndUserRecord], EndUserRecord]) -> EndUserRecord:
         """See `EndUserStore.put`."""

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, RowMapping
 from gateway.errors import InvalidValue
 from gateway.ledger import entry, tally
 from gateway.ledger.database import READS
-from gateway.ledger.reports import EndUser, Page, Report, Sums
+from gateway.ledger.keys_schema import end_users as persons
+from gateway.ledger.reports import EndUser, Page, Report, Sums, Used
 from gateway.ledger.schema import daily
 from gateway.ledger.schema import usage as records_table
 
@@ -101,14 +102,23 @@ def trends(
 
 
 def end_users(engine: Engine, limit: int = MOST_RECORDS, after: str = "") -> Sequence[EndUser]:
-    """End users in the order of their names, from the one behind `after` on, with what they used as long as sums are
-    kept."""
+    """Everybody who has used something, as long as sums are kept, and everybody something is laid down for: at most so
+    many, in the database's order of their names, from the one behind `after` on."""
     user = (daily.c.dimension == "user") & (daily.c.name > after)
+    laid_down = _first(sa.select(persons.c.name).where(persons.c.name > after), limit)
+    either = sa.union(_first(sa.select(daily.c.name).where(user).distinct(), limit), laid_down).subquery()
     days = sa.func.min(daily.c.day).label("first"), sa.func.max(daily.c.day).label("last")
-    query = sa.select(daily.c.name, *days, *_sums()).where(user).group_by(daily.c.name).order_by(daily.c.name)
     with engine.connect().execution_options(**READS) as connection:
-        rows = connection.execute(query.limit(limit)).mappings().all()
-    return tuple(EndUser(row["name"], row["first"], row["last"], _read(row)) for row in rows)
+        names = connection.execute(sa.select(either.c.name).order_by(either.c.name).limit(limit)).scalars().all()
+        theirs = (daily.c.dimension == "user") & daily.c.name.in_(names)
+        rows = connection.execute(sa.select(daily.c.name, *days, *_sums()).where(theirs).group_by(daily.c.name))
+        used = {row["name"]: Used(row["first"], row["last"], _read(row)) for row in rows.mappings()}
+    return tuple(EndUser(name, used.get(name)) for name in names)
+
+
+def _first(names: sa.Select[Any], limit: int) -> sa.Select[Any]:
+    """The first of some names, as a part of a union."""
+    return sa.select(names.order_by(sa.literal_column("name")).limit(limit).subquery().c.name)
 
 
 def records(

@@ -55,13 +55,20 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class EndUser:
-    """One end user, the first and last UTC day they were seen, and what they used."""
+class Used:
+    """What somebody used, from the first UTC day on which they did to the last."""
 
-    name: str
     first: date
     last: date
     sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class EndUser:
+    """One end user, and what they used; None for nothing that is known of."""
+
+    name: str
+    used: Used | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,9 @@ def usage_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def spend_json(user: EndUser) -> dict[str, Any]:
+def spend_json(used: Used) -> dict[str, Any]:
     """What one end user used, and between which days."""
-    return {**sums_json(user.sums), "first_day": user.first.isoformat(), "last_day": user.last.isoformat()}
+    return {**sums_json(used.sums), "first_day": used.first.isoformat(), "last_day": used.last.isoformat()}
 
 
 def record_json(record: UsageRecord) -> dict[str, Any]:

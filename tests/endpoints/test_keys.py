@@ -113,8 +113,8 @@ def test_a_master_key_alone_needs_no_disk_where_no_usage_is_recorded(tmp_path: P
     served = Served(nowhere, ledger=False)
     assert served.complete(MASTER, user="bob").status == 200
     assert code(served.complete("gk-" + "a" * 43)) == (401, "invalid_api_key")
-    assert served.admin("/admin/keys", method="GET").json == {"data": []}
-    assert served.admin("/admin/end-users", method="GET").json == {"data": []}
+    assert served.admin("/admin/keys", method="GET").json == {"data": [], "after": None}
+    assert served.admin("/admin/end-users", method="GET").json == {"data": [], "after": None}
     ready = served.ask(None, "/health/ready", method="GET")
     assert (ready.status, ready.json["keys"]) == (200, "ok")
     assert code(served.admin("/admin/keys", {"alias": "a"})) == (503, "keys_unavailable")
@@ -301,3 +301,51 @@ def test_with_pseudonyms_no_name_is_kept_anywhere(tmp_path: Path) -> None:
     assert served.complete(key, user="roberta").status == 200
     served.gateway.close()
     assert b"roberta" not in b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+
+def pages(served: Served, path: str, limit: int) -> list[list[str]]:
+    """The ids on each page of a list."""
+    found, after = [], ""
+    while True:
+        page = served.admin(f"{path}?limit={limit}&after={quote(after, safe='')}", method="GET").json
+        found.append([row["id"] for row in page["data"]])
+        if page["after"] is None:
+            return found
+        after = page["after"]
+
+
+def test_keys_and_end_users_are_listed_page_by_page(served: Served) -> None:
+    made = [served.key(f"team-{number}") for number in range(5)]
+    names = [f"user & {number}" for number in range(5)]
+    for number, name in enumerate(names):
+        if number % 2:
+            served.admin(f"/admin/end-users/{quote(name)}", {"blocked": False}, "PATCH")
+        else:
+            assert served.complete(made[0][1], user=name).status == 200
+    ids = sorted(key_id for key_id, _ in made)
+    for path, known in (("/admin/keys", ids), ("/admin/end-users", names)):
+        assert [len(page) for page in pages(served, path, 2)] == [2, 2, 1]
+        assert sorted(one for page in pages(served, path, 2) for one in page) == known
+        assert [len(page) for page in pages(served, path, 5)] == [5]
+    spent = served.admin("/admin/end-users", method="GET").json["data"]
+    assert [row["spend"] and row["spend"]["requests"] for row in spent] == [1, None, 1, None, 1]
+
+
+def test_end_users_are_listed_page_by_page_where_nothing_is_recorded(tmp_path: Path) -> None:
+    served = Served(tmp_path, ledger=False)
+    for number in range(3):
+        served.admin(f"/admin/end-users/user-{number}", {"blocked": True}, "PATCH")
+    assert pages(served, "/admin/end-users", 2) == [["user-0", "user-1"], ["user-2"]]
+    served.gateway.close()
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "page=2", "limit=-1"])
+@pytest.mark.parametrize("path", ["/admin/keys", "/admin/end-users"])
+def test_a_page_that_there_is_not_is_refused(served: Served, path: str, query: str) -> None:
+    assert code(served.admin(f"{path}?{query}", method="GET")) == (400, "invalid_value")
+
+
+def test_a_page_behind_no_key_is_refused(served: Served) -> None:
+    assert code(served.admin("/admin/keys?after=key_0", method="GET")) == (400, "invalid_value")
+    served.key("team-a")
+    assert code(served.admin("/admin/keys?after=key_0", method="GET")) == (400, "invalid_value")

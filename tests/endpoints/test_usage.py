@@ -196,7 +196,7 @@ def test_where_nothing_is_recorded_the_answer_says_so(tmp_path: Path) -> None:
     served = Served(tmp_path, ledger={"enabled": False})
     served.complete(user="bob")
     assert code(served.ask("/admin/usage")) == (404, "not_found", None)
-    assert served.ask("/admin/end-users").json == {"data": []}
+    assert served.ask("/admin/end-users").json == {"data": [], "after": None}
     assert served.ask("/health/ready", None).json["ledger"] == "nothing is recorded"
     served.gateway.close()
     assert list(tmp_path.iterdir()) == []

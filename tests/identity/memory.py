@@ -1,6 +1,6 @@
 """Keys and end users kept in this process's memory and gone with it: what the stores in databases are held against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from secrets import token_hex
 from time import time
@@ -20,6 +20,13 @@ class MemoryKeys:
 
     async def list(self) -> list[KeyRecord]:
         return sorted(self._records.values(), key=lambda record: (record.created_at, record.id))
+
+    async def page(self, limit: int, after: str | None = None) -> Sequence[KeyRecord] | None:
+        known = await self.list()
+        places = [place for place, record in enumerate(known) if record.id == after]
+        if after is not None and not places:
+            return None
+        return known[places[0] + 1 if places else 0 :][:limit]
 
     async def update(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord | None:
         record = self._records.get(key_id)
@@ -58,6 +65,12 @@ class MemoryEndUsers:
     async def list(self) -> list[EndUserRecord]:
         named = (record for record in self._records.values() if record.name is not None)
         return sorted(named, key=lambda record: record.name or "")
+
+    async def page(self, limit: int, after: str = "") -> Sequence[EndUserRecord]:
+        return [record for record in await self.list() if (record.name or "") > after][:limit]
+
+    async def named(self, names: Sequence[str]) -> Sequence[EndUserRecord]:
+        return [record for record in await self.list() if record.name in names]
 
     async def put(self, name: str, edit: Callable[[EndUserRecord], EndUserRecord]) -> EndUserRecord:
         now = int(time())

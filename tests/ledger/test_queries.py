@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidValue
 from gateway.ledger import queries, reports
+from gateway.ledger.keys_sql import Tables
 from gateway.wire import json
 from tests.ledger.kit import put
 from tests.ledger.records import DAY, NOON, made
@@ -94,8 +95,8 @@ def test_csv_is_exact_and_harmless_in_a_spreadsheet(store):
 
 def test_end_users_with_what_they_used(filled):
     alice, bob = queries.end_users(filled)
-    assert (alice.name, alice.first, alice.last, alice.sums.requests) == ("alice", TODAY, TODAY, 2)
-    assert reports.spend_json(bob)["cost_usd"] == 2.0
+    assert (alice.name, alice.used.first, alice.used.last, alice.used.sums.requests) == ("alice", TODAY, TODAY, 2)
+    assert reports.spend_json(bob.used)["cost_usd"] == 2.0
     assert [user.name for user in queries.end_users(filled, limit=1)] == ["alice"]
     assert [user.name for user in queries.end_users(filled, after="alice")] == ["bob"]
 
@@ -145,3 +146,21 @@ def test_nothing_is_found_in_an_empty_ledger(store):
     assert queries.usage(store.engine, "user") == reports.Report("user", (), reports.Sums())
     assert queries.records(store.engine) == reports.Page((), None)
     assert queries.end_users(store.engine) == ()
+
+
+def test_end_users_come_page_by_page_whoever_knows_of_them(store, database_url):
+    """Those something is laid down for, those who have used something, and those of whom both is true, each once."""
+    put(store, [made(number, end_user=f"user {number:02}") for number in range(0, 30, 2)])
+    tables = Tables(database_url)
+    for number in range(0, 30, 3):
+        tables.put_end_user(f"user {number:02}", lambda record: record)
+    gone = tables.put_end_user("user 99", lambda record: record)
+    assert tables.delete_end_user(str(gone.name))
+    tables.close()
+    for limit in (1, 7, 20, 1000):
+        found: list[reports.EndUser] = []
+        while page := queries.end_users(store.engine, limit, found[-1].name if found else ""):
+            assert len(page) <= limit
+            found += page
+        assert [one.name for one in found] == [f"user {n:02}" for n in range(30) if n % 2 == 0 or n % 3 == 0]
+        assert [one.used is not None for one in found] == [int(one.name[-2:]) % 2 == 0 for one in found]
