@@ -34,6 +34,7 @@ from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
 from gateway.middleware.foreign_observation import Watched
 from gateway.middleware.foreign_prices import Prices, given
 from gateway.middleware.foreign_scope import ForeignScopeMiddleware, LeavingMiddleware
+from gateway.middleware.foreign_socket import ForeignSocketMiddleware
 from gateway.middleware.foreign_telling import TellingMiddleware
 from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
@@ -107,7 +108,9 @@ class GuardrailMiddleware(Front):
         step = ForeignGuardMiddleware(
             Watched(app), guards.policies, guard_all=guard_all, unreadable=unreadable, max_bytes=max_request_bytes
         )
+        unseen = _unseen(guards.policies, unreadable)
         stack: App = ForeignScopeMiddleware(step)
+        stack = ForeignSocketMiddleware(stack, completions=unseen, everything=unseen and guard_all)
         behind = telling_behind(app)  # it is told of what is refused here, too
         super().__init__(
             app, stack if behind is None else TellingMiddleware(stack, behind), guards, policies=guards.policies
@@ -262,6 +265,9 @@ def protect(
     step = ErrorMiddleware(LeavingMiddleware(entering.around(step)), log)
     step = ForeignScopeMiddleware(step, every=True, litellm="litellm" in settings.telemetry.compat)
     step = TellingMiddleware(step, tells.telling, every=True)
+    unseen = _unseen(guards.policies, unreadable)
+    closed = unseen or entering.concerned
+    step = ForeignSocketMiddleware(step, entering.callers, completions=closed, everything=unseen and guard_all)
     return Protected(app, step, InTurn(entering, guards), tells, guards.policies, entering.start)
 
 
@@ -276,6 +282,11 @@ def _names(policies: Sequence[str | Path]) -> tuple[str, ...]:
     if isinstance(policies, str | os.PathLike):
         raise ConfigError([f"policies: must be a list, as in [{os.fspath(policies)!r}]"])
     return tuple(str(Path(name).absolute()) if isinstance(name, os.PathLike) else name for name in policies)
+
+
+def _unseen(policies: Sequence[Policy], unreadable: Unreadable) -> bool:
+    """Whether what no policy can read is refused."""
+    return unreadable == "refuse" and any(policy.enforced for policy in policies)
 
 
 def _check(unreadable: str) -> None:

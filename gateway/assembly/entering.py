@@ -76,6 +76,11 @@ class Entering:
     def __repr__(self) -> str:
         return f"<Entering {self._identity!r} {self._admitting!r}>"
 
+    @property
+    def concerned(self) -> bool:
+        """Whether completions are held against what their callers may do."""
+        return self._concerned
+
     def around(self, app: App) -> App:
         """`app` behind what checks its callers; `app` itself where nothing is to be checked."""
         general, end_users = self._settings.general, self._settings.end_users

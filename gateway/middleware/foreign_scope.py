@@ -94,14 +94,19 @@ def minted(scope: Scope) -> Exchange:
 async def answer(error: GatewayError, exchange: Exchange, send: Send) -> None:
     """Answer with an error, where no byte of an answer has left."""
     exchange.error = error
+    await said(error, send, "http.response")
+
+
+async def said(error: GatewayError, send: Send, kind: str) -> None:
+    """Send an error as a whole answer, in messages whose types begin with `kind`."""
     body = json.dumps(error.body())
     own = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         *((name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()),
     ]
-    await send({"type": "http.response.start", "status": error.status, "headers": own})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": error.status, "headers": own})
+    await send({"type": f"{kind}.body", "body": body})
 
 
 class Stopped(OSError):

@@ -49,10 +49,10 @@ class IdentityMiddleware:
         principal = await self.callers.principal(presented_key(scope))
         exchange = exchanges.of(scope)
         exchange.principal, exchange.key_alias = principal, principal.alias
-        _check_path(principal, path)
+        check_path(principal, path)
 
 
-def _check_path(principal: Principal, path: str) -> None:
+def check_path(principal: Principal, path: str) -> None:
     """Refuse a key that is good, but not for this path.
 
     However a path is spelt that some router might take for one of these (slashes doubled, another case, a way up from
