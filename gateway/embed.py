@@ -10,69 +10,76 @@ them) and leave every other path alone; guards judge those too where `guard_all`
 know of each other, in either order.
 """
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from gateway.app import default_upstream
-from gateway.assembly.entering import Entering
 from gateway.assembly.front import Front, InTurn, telling_behind
-from gateway.assembly.telling import Accounts, Tells, priced
+from gateway.assembly.protecting import Guards, Protecting, Wanted, unseen
+from gateway.assembly.telling import Accounts, Tells
 from gateway.config.load import Loaded, from_mapping, load
 from gateway.config.model import Settings
 from gateway.config.source import Source
 from gateway.errors import ConfigError
-from gateway.guards import assemble
 from gateway.guards import load as documents
 from gateway.guards.packs import names as packs
-from gateway.guards.policy import Policy
-from gateway.guards.ports import Pool
-from gateway.middleware.errors import ErrorMiddleware
 from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
 from gateway.middleware.foreign_observation import Watched
 from gateway.middleware.foreign_prices import Prices, given
-from gateway.middleware.foreign_scope import ForeignScopeMiddleware, LeavingMiddleware
+from gateway.middleware.foreign_scope import ForeignScopeMiddleware
 from gateway.middleware.foreign_socket import ForeignSocketMiddleware
 from gateway.middleware.foreign_telling import TellingMiddleware
-from gateway.routing import call, guarding
-from gateway.routing.deployments import Catalogue
-from gateway.routing.upstream import Upstream
 from gateway.telemetry import logs
+from gateway.telemetry.logs import Logger
 from gateway.wire.asgi import App
 
 Config = str | Path | Mapping[str, Any] | Settings | None
 
 
-_PROVIDER = "openai"
-"""Who is taken to be behind an app where nobody says: the language it speaks is OpenAI's."""
-
-
-class _Guards:
-    """Policies that run, and what they run with: a pool of threads, and connections to remote guards."""
-
-    def __init__(
-        self, loaded: documents.Policies, settings: Settings | None = None, source: Source | None = None
-    ) -> None:
-        self.upstream: Upstream = default_upstream()
-        self._pool = Pool()
-        known = settings or Settings()
-        self.catalogue = Catalogue(known, source or Source())
-        ports = guarding.ports(call.make(self.catalogue, known, self.upstream), self._pool)
-        self.call = ports.call
-        if not known.deployments:  # without models there is none to ask: a document that needs one is told so
-            ports = replace(ports, ask=None)
-        self.policies: tuple[Policy, ...] = assemble.every(loaded.policies, ports)
-
-    async def close(self) -> None:
-        """Close connections, and take no more work for guards that block."""
-        self._pool.close()
-        await self.upstream.close()
-
-
 class Protected(Front):
-    """What `protect` makes: an ASGI app."""
+    """What `protect` makes: an ASGI app.
+
+    Args:
+        app: the app that was protected.
+        protecting: what stands in front of it.
+        read: reads its configuration.
+        log: where a reload is told.
+    """
+
+    def __init__(self, app: App, protecting: Protecting, read: Callable[[], Loaded], log: Logger) -> None:
+        held, start = InTurn(protecting.entering, protecting), protecting.entering.start
+        super().__init__(app, protecting, held, protecting.tells, protecting.policies, start)
+        self._protecting, self._read, self._log = protecting, read, log
+        self._reloading = asyncio.Lock()
+
+    def state(self) -> dict[str, tuple[bool, str]]:
+        """How the gateway's own parts are, by their names: whether requests are served, and one line that names nobody
+        and holds no secret. `protect(…, health=…)` serves it."""
+        return {name: check() for name, check in self._protecting.checks().items()}
+
+    async def reload(self) -> bool:
+        """Read the configuration and the documents of its policies again, from where they were, and serve by them from
+        the next request on; False where they have faults, which the log names, and the previous ones go on.
+
+        Requests under way finish as they began, and what is counted stays counted. What waits for the next start is
+        named in the log: the database, the ledger, Redis, where telemetry is sent.
+        """
+        async with self._reloading:
+            try:
+                found = await asyncio.to_thread(self._read)
+                self._protecting.use(found.settings, found.source)
+            except ConfigError as error:
+                self._protecting.stale = True
+                self._log.error("config_refused", faults=list(error.faults), serving="the previous configuration")
+                return False
+        self.policies = self._protecting.policies
+        self._log.info("config_reloaded", policies=[policy.name for policy in self.policies])
+        return True
 
 
 class GuardrailMiddleware(Front):
@@ -104,13 +111,13 @@ class GuardrailMiddleware(Front):
         if not names:
             raise ConfigError([f"policies: name at least one; the shipped ones are {', '.join(packs())}"])
         _check(unreadable)
-        guards = _Guards(documents.load(names))
+        guards = Guards(documents.load(names).policies, default_upstream())
         step = ForeignGuardMiddleware(
             Watched(app), guards.policies, guard_all=guard_all, unreadable=unreadable, max_bytes=max_request_bytes
         )
-        unseen = _unseen(guards.policies, unreadable)
+        hidden = unseen(guards.policies, unreadable)
         stack: App = ForeignScopeMiddleware(step)
-        stack = ForeignSocketMiddleware(stack, completions=unseen, everything=unseen and guard_all)
+        stack = ForeignSocketMiddleware(stack, completions=hidden, everything=hidden and guard_all)
         behind = telling_behind(app)  # it is told of what is refused here, too
         super().__init__(
             app, stack if behind is None else TellingMiddleware(stack, behind), guards, policies=guards.policies
@@ -213,6 +220,7 @@ def protect(
     policies: Sequence[str | Path] | None = None,
     guard_all: bool = False,
     unreadable: Unreadable = "refuse",
+    health: str | None = None,
 ) -> Protected:
     """An ASGI app: the gateway's whole stack in front of `app`.
 
@@ -236,39 +244,21 @@ def protect(
             `default` is in force; an empty list asks for none.
         guard_all: see `GuardrailMiddleware`.
         unreadable: see `GuardrailMiddleware`.
+        health: a path, in front of the app, that tells without a key how the gateway's own parts are, as a gateway's
+            `/health/ready` does: 200, or 503 where requests are refused. None for nowhere: probes are the app's own.
 
     Raises:
         ConfigError: everything that is wrong with the configuration or the policies.
     """
     _check(unreadable)
-    loaded = _loaded(config)
-    settings, source = loaded.settings, loaded.source
-    found = guarding.documents(settings, source) if policies is None else documents.load(_names(policies))
-    guards = _Guards(found, settings, source)
-    log = logs.make("library")
-    general = settings.general
-    costs = priced(settings)
-    prices = Prices(_PROVIDER, costs)
-    tells = Tells(settings, prices, guards.upstream, costs, log)
-    folder = source.files[0].parent if source.files else Path()
-    known = (guards.call, guards.catalogue, guards.upstream, tells.metrics, tells.books.spent)
-    entering = Entering(settings, folder, *known, prices, log)
-    step: App = ForeignGuardMiddleware(
-        Watched(app),
-        guards.policies,
-        guard_all=guard_all,
-        unreadable=unreadable,
-        max_bytes=general.max_request_bytes,
-        read_timeout=general.request_read_timeout,
-        end_user_sources=settings.end_users.sources,
-    )
-    step = ErrorMiddleware(LeavingMiddleware(entering.around(step)), log)
-    step = ForeignScopeMiddleware(step, every=True, litellm="litellm" in settings.telemetry.compat)
-    step = TellingMiddleware(step, tells.telling, every=True)
-    unseen = _unseen(guards.policies, unreadable)
-    closed = unseen or entering.concerned
-    step = ForeignSocketMiddleware(step, entering.callers, completions=closed, everything=unseen and guard_all)
-    return Protected(app, step, InTurn(entering, guards), tells, guards.policies, entering.start)
+    if health is not None and not health.startswith("/"):
+        raise ConfigError([f"health: must be a path such as /gateway/ready, not {health!r}"])
+    log, wanted = logs.make("library"), None if policies is None else _names(policies)
+    read = partial(_loaded, config)
+    found = read()
+    asked = Wanted(wanted, guard_all, unreadable, health)
+    protecting = Protecting(app, found.settings, found.source, asked, default_upstream(), log)
+    return Protected(app, protecting, read, log)
 
 
 def _loaded(config: Config) -> Loaded:
@@ -282,11 +272,6 @@ def _names(policies: Sequence[str | Path]) -> tuple[str, ...]:
     if isinstance(policies, str | os.PathLike):
         raise ConfigError([f"policies: must be a list, as in [{os.fspath(policies)!r}]"])
     return tuple(str(Path(name).absolute()) if isinstance(name, os.PathLike) else name for name in policies)
-
-
-def _unseen(policies: Sequence[Policy], unreadable: Unreadable) -> bool:
-    """Whether what no policy can read is refused."""
-    return unreadable == "refuse" and any(policy.enforced for policy in policies)
 
 
 def _check(unreadable: str) -> None:

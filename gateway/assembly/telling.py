@@ -61,7 +61,6 @@ class Tells:
     ) -> None:
         plan = otel.of(settings)
         self._observing = Observing(plan, options(settings, plan), upstream, log)
-        self._observing.metrics.know(names, names)
         self._plan, self._log = plan, log
         self._begun = self._hosted = False
         if plan.warnings:
@@ -69,11 +68,25 @@ class Tells:
         ledger.preload()
         self.books = Books(settings, log)
         self.metrics.watch(conventions.LEDGER_LOST, self.books.losses.told)
-        telemetry = self._observing.telemetry
+        self.telling = self.using(settings, prices, names)
+
+    def using(self, settings: Settings, prices: Prices, names: Iterable[str]) -> Telling:
+        """How requests are told of under a configuration; where that is sent and recorded stays with the first.
+
+        Args:
+            settings: the configuration.
+            prices: what the app's models cost.
+            names: those that are told apart in the labels of metrics.
+
+        Raises:
+            ConfigError: variables of telemetry that are wrong.
+        """
+        telemetry = self._observing.telemetry.using(options(settings, otel.of(settings)))
+        self._observing.metrics.know(names, names)
         recording = Recording(self.books, telemetry.options) if self.books.keeps else None
-        self.telling = Telling(
-            telemetry, prices, settings.end_users.sources, self.start, lambda: self._hosted, recording
-        )
+        sources = settings.end_users.sources
+        self.telling = Telling(telemetry, prices, sources, self.start, lambda: self._hosted, recording)
+        return self.telling
 
     def __repr__(self) -> str:
         return repr(self._observing)
