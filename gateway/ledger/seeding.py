@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from gateway.errors import GatewayError
 from gateway.ledger import limits, periods
 from gateway.ledger.allowances import Rule, Spent
 from gateway.ledger.ports import Log
+from gateway.ledger.steady import places
 
 PATIENCE_SECONDS = 1.0
 """How long a request waits for the ledger; then it goes on with what is counted, and the answer counts later."""
@@ -93,14 +95,20 @@ class Seeding:
         try:
             amount = await self._spent(rule, touched.start / periods.SECOND)
             await self._learn(touched, amount.tokens if rule.unit == "tokens" else amount.picodollars)
-        except Exception as error:  # whatever the ledger is made of, requests go on
-            now = time.monotonic()
-            if now - self._shouted_at >= SHOUT_SECONDS:
-                self._shouted_at = now
-                self._log.error("budgets_not_seeded", error=type(error).__name__)
+        except (GatewayError, OSError) as error:  # the ledger, or the counters, cannot be asked now
+            self._shout(error)
+            return False
+        except Exception as error:  # a fault of ours: requests go on, and the log says where it is
+            self._shout(error, at=places(error))
             return False
         self._answered[_key(touched)] = time.monotonic()
         return True
+
+    def _shout(self, error: Exception, **more: list[str]) -> None:
+        now = time.monotonic()
+        if now - self._shouted_at >= SHOUT_SECONDS:
+            self._shouted_at = now
+            self._log.error("budgets_not_seeded", error=type(error).__name__, **more)
 
 
 def _key(touched: Touched) -> tuple[limits.Identity, int]:

@@ -12,6 +12,7 @@ from gateway.errors import Unavailable
 from gateway.ledger.allowances import Amount, Rule, Standing
 from gateway.ledger.ports import Log
 from gateway.ledger.seeding import Repeated, cancel
+from gateway.ledger.steady import places
 
 AGAIN_SECONDS = 1.0
 SHOUT_SECONDS = 60.0
@@ -133,7 +134,7 @@ class Settling:
     def _done(self, task: "asyncio.Task[tuple[Standing, ...]]") -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Unavailable):
-            self._log.error("allowances_settling_fault", error=type(error).__name__)
+            self._log.error("allowances_settling_fault", error=type(error).__name__, at=places(error))
 
     def _give_up(self, name: str) -> None:
         del self._waiting[name]

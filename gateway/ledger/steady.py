@@ -1,4 +1,4 @@
-"""A log whose own faults stop nobody.
+"""A log whose own faults stop nobody, and what it is told of faults of this program.
 
 Who reads a log may be gone: its pipe is broken, its disk is full. What is written to it is lost then, and nothing is
 there to say so; records go on being appended and shipped, and requests being answered.
@@ -6,9 +6,13 @@ there to say so; records go on being appended and shipped, and requests being an
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, Final
 
 from gateway.ledger.ports import Log
+
+_DEEPEST: Final = 8
 
 
 class Steady:
@@ -38,3 +42,9 @@ class Steady:
 def _write(write: Callable[..., Any], event: str, attributes: dict[str, Any]) -> None:
     with suppress(OSError, ValueError):
         write(event, **attributes)
+
+
+def places(error: BaseException) -> list[str]:
+    """Where an exception was raised, the innermost last: files and lines, and never what it says, which may be about a
+    person."""
+    return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)][-_DEEPEST:]

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
-from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import GatewayError, Unavailable
@@ -19,6 +17,7 @@ from gateway.ledger.journal import Journal
 from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
+from gateway.ledger.steady import places
 
 if TYPE_CHECKING:
     from gateway.ledger.shipper import Shipper
@@ -230,8 +229,7 @@ class Writer:
         from gateway.ledger import database
 
         if not database.expected(error):  # a fault of this program: where, and never with what values
-            places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-            self._log.error("ledger_thread_fault", error=type(error).__name__, at=places[-8:])
+            self._log.error("ledger_thread_fault", error=type(error).__name__, at=places(error))
         return database.reason(error)
 
     def _settle(self, fault: str | None) -> None:
