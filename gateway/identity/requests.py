@@ -122,10 +122,11 @@ def bounds(asked: KeyChange | EndUserChange, given: Mapping[str, Any]) -> dict[s
 
 
 def seconds(text: str) -> int | None:
-    """A time as RFC 3339 writes it in whole seconds since 1970; None for anything else."""
+    """A time as RFC 3339 writes it in whole seconds since 1970; None for anything else, and for a time that is not of
+    the years 1 to 9999 in UTC, in which times are shown."""
     try:
         when = datetime.fromisoformat(text)
-        return None if when.tzinfo is None else int(when.timestamp())
+        return None if when.tzinfo is None else int(when.astimezone(UTC).timestamp())
     except (ValueError, OverflowError):
         return None
 

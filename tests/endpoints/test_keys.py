@@ -349,3 +349,12 @@ def test_a_page_behind_no_key_is_refused(served: Served) -> None:
     assert code(served.admin("/admin/keys?after=key_0", method="GET")) == (400, "invalid_value")
     served.key("team-a")
     assert code(served.admin("/admin/keys?after=key_0", method="GET")) == (400, "invalid_value")
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-01:00", "9999-12-31T12:00:00-12:00"])
+def test_a_time_beyond_the_calendar_makes_no_key_and_lists_go_on(served: Served, time: str) -> None:
+    key_id, _ = served.key("team-a", expires_at="9999-12-31T23:59:59Z")
+    assert code(served.admin("/admin/keys", {"alias": "b", "expires_at": time})) == (400, "invalid_value")
+    assert code(served.admin(f"/admin/keys/{key_id}", {"expires_at": time}, "PATCH")) == (400, "invalid_value")
+    (row,) = served.admin("/admin/keys", method="GET").json["data"]
+    assert row["expires_at"] == "9999-12-31T23:59:59Z"
