@@ -73,6 +73,8 @@ def dollars(amount: int) -> Decimal:
 
 def name(text: str) -> str:
     """A name as it is kept: an over-long one keeps its beginning and gets a hash of the whole, so that two stay two."""
+    if "\0" in text:
+        text = without_nul(text)
     if len(text) <= LONGEST_NAME:
         return text
     return text[: LONGEST_NAME - _DIGEST] + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
@@ -127,7 +129,7 @@ def row(text: bytes) -> dict[str, Any]:
     """
     made: Any = json.loads(text)
     if b"\\u0000" in text:
-        made = _without_nul(made)
+        made = without_nul(made)
     if not isinstance(made, dict):
         raise ValueError("not an object")
     if (*made, *map(type, made.values())) not in _SEEN:
@@ -172,13 +174,13 @@ _BOUNDS = tuple(
 )
 
 
-def _without_nul(value: Any) -> Any:
+def without_nul(value: Any) -> Any:
     """`value` with a replacement character for each NUL: PostgreSQL has none in texts."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd")
     if isinstance(value, dict):
-        return {key: _without_nul(item) for key, item in value.items()}
-    return [_without_nul(item) for item in value] if isinstance(value, list) else value
+        return {key: without_nul(item) for key, item in value.items()}
+    return [without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def record(row: Mapping[str, Any]) -> UsageRecord:

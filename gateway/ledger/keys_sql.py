@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import IntegrityError
 
 from gateway.ledger import database
+from gateway.ledger.entry import without_nul
 from gateway.ledger.keys_schema import end_users, keys, revisions
 from gateway.principal import AliasTaken, Budget, Changes, EndUserRecord, KeyRecord, Limits
 from gateway.wire import json
@@ -67,7 +68,7 @@ class Tables:
         query = sa.select(keys).order_by(keys.c.created_at, keys.c.id).limit(limit)
         with self.engine.connect().execution_options(**database.READS) as connection:
             if after is not None:
-                place = connection.execute(sa.select(keys.c.created_at).where(keys.c.id == after)).scalar()
+                place = connection.execute(sa.select(keys.c.created_at).where(keys.c.id == without_nul(after))).scalar()
                 if place is None:
                     return None
                 query = query.where(sa.tuple_(keys.c.created_at, keys.c.id) > (place, after))
@@ -79,7 +80,7 @@ class Tables:
             return None
         with self.engine.begin() as connection:
             revision = _next(connection, keys)
-            row = connection.execute(sa.select(keys).where(keys.c.id == key_id)).mappings().one_or_none()
+            row = connection.execute(sa.select(keys).where(keys.c.id == without_nul(key_id))).mappings().one_or_none()
             if row is None:
                 connection.rollback()
                 return None
@@ -107,7 +108,7 @@ class Tables:
 
     def page_of_end_users(self, limit: int, after: str) -> Sequence[EndUserRecord]:
         """See `EndUserStore.page`."""
-        return self._end_users(sa.select(end_users).where(end_users.c.name > after).limit(limit))
+        return self._end_users(sa.select(end_users).where(end_users.c.name > without_nul(after)).limit(limit))
 
     def end_users_named(self, names: Sequence[str]) -> Sequence[EndUserRecord]:
         """See `EndUserStore.named`."""
@@ -138,7 +139,7 @@ class Tables:
         with self.engine.begin() as connection:
             nothing = {"name": None, "blocked": False, "budget": None, "limits": None}
             values = {**nothing, "revision": _next(connection, end_users), "updated_at": int(time())}
-            found = connection.execute(sa.update(end_users).where(end_users.c.name == name).values(values))
+            found = connection.execute(sa.update(end_users).where(end_users.c.name == without_nul(name)).values(values))
             if not found.rowcount:
                 connection.rollback()
             return found.rowcount > 0

@@ -104,6 +104,7 @@ def trends(
 def end_users(engine: Engine, limit: int = MOST_RECORDS, after: str = "") -> Sequence[EndUser]:
     """Everybody who has used something, as long as sums are kept, and everybody something is laid down for: at most so
     many, in the database's order of their names, from the one behind `after` on."""
+    after = entry.without_nul(after)
     user = (daily.c.dimension == "user") & (daily.c.name > after)
     laid_down = _first(sa.select(persons.c.name).where(persons.c.name > after), limit)
     either = sa.union(_first(sa.select(daily.c.name).where(user).distinct(), limit), laid_down).subquery()

@@ -164,3 +164,20 @@ def test_end_users_come_page_by_page_whoever_knows_of_them(store, database_url):
             found += page
         assert [one.name for one in found] == [f"user {n:02}" for n in range(30) if n % 2 == 0 or n % 3 == 0]
         assert [one.used is not None for one in found] == [int(one.name[-2:]) % 2 == 0 for one in found]
+
+
+def test_a_nul_in_a_question_is_no_fault_of_the_database(store, database_url):
+    """PostgreSQL has none in texts; what is written down has a replacement character in its place."""
+    put(store, [made(1, request_id="a\0b", end_user="c\0d")])
+    assert [one.request_id for one in queries.records(store.engine, request_id="a\0b").records] == ["a\ufffdb"]
+    assert [one.end_user for one in queries.records(store.engine, users=["c\0d"]).records] == ["c\ufffdd"]
+    assert [one.name for one in queries.end_users(store.engine, after="c\0d")] == []
+    assert [one.name for one in queries.end_users(store.engine, after="b\0")] == ["c\ufffdd"]
+    assert store.forget("c\0d", NOON + DAY) == 1
+    tables = Tables(database_url)
+    tables.put_end_user("bob", lambda record: record)
+    assert tables.page_of_keys(5, "key\0") is None
+    assert tables.edit_key("key\0", lambda record: record) is None
+    assert [record.name for record in tables.page_of_end_users(5, "a\0")] == ["bob"]
+    assert tables.delete_end_user("bob\0") is False
+    tables.close()
