@@ -265,6 +265,8 @@ def test_a_journal_at_its_bound_lets_requests_go_on_and_says_how_many_it_has_los
     seen = Seen()
     with relay(port) as link, gateway(tmp_path, "go_on", through(direct, link), most=1 << 16) as served:
         seen.is_served(served.url)
+        unknown, refused = f"gk-{'x' * 43}", (401, "invalid_api_key")
+        kit.until("keys have been read, for a minute to go by", lambda: refused in seen.ask(served.url, 1, unknown))
         link.become("cut")
         said = None
         while said is None:
