@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -459,3 +460,26 @@ def test_signed_tokens_are_taken_in_place_of_keys(tmp_path):
     assert told(model) == (403, "model_not_allowed")
     assert (old.status, nobody.status) == (401, 401)
     assert records(tmp_path)[0].end_user == "bob"
+
+
+class Unread(logging.Handler):
+    """A log whose reader is gone."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise BrokenPipeError
+
+
+def test_a_log_that_nobody_reads_any_more_refuses_no_request(tmp_path):
+    """The ledger cannot be asked for a budget, which the log is told, and it comes to its end, which is told too."""
+    log = logging.getLogger("gateway")
+    unread = Unread()
+    log.addHandler(unread)
+    try:
+        bounds = {"all": {"budget": {"max_tokens": RESERVED + 1, "period": "1d"}}}
+        nowhere = {"database_url": "postgresql://nobody:x@127.0.0.1:1/x"}
+        settings = config(tmp_path, general=nowhere, limits=bounds, ledger={"folder": str(tmp_path / "journal")})
+        served = protect(starlette(Backend()), config=settings)
+        first, second = run(served, ask(MASTER), ask(MASTER))
+    finally:
+        log.removeHandler(unread)
+    assert (first.status, told(second)) == (200, (429, "budget_exceeded"))
