@@ -44,6 +44,8 @@ Answer = tuple[int, str | None]
 """Status, and the code of the error."""
 
 SERVED: Answer = (200, None)
+REFUSED: Answer = (401, "invalid_api_key")
+UNKNOWN = f"gk-{'a' * 43}"
 
 
 @dataclass
@@ -208,11 +210,12 @@ def test_while_postgresql_is_away_requests_go_on_and_are_recorded_when_it_is_bac
             link.become(trouble)
             for key in (KEY, theirs["key"]):
                 assert set(seen.ask(served.url, key=key)) == {SERVED}, "who is known is served on"
-            unknown = seen.ask(served.url, 3, "gk-" + "a" * 43)
+            unknown = seen.ask(served.url, 3, UNKNOWN)
             told = administered(served.url)
             assert told.pop("GET /v1/models") == 200
             if trouble == "slow":
-                assert set(unknown) == {(401, "invalid_api_key")}
+                assert unknown.keys() <= {REFUSED, (503, "keys_unavailable")}, "on a busy machine it may be too slow"
+                kit.until("an unknown key is told so", lambda: REFUSED in seen.ask(served.url, 1, UNKNOWN))
             else:
                 assert set(unknown) == {(503, "keys_unavailable")}, "it is not said of it that it is wrong"
                 assert told.pop("GET /health/ready") == 200, "it serves all the same"
@@ -265,8 +268,7 @@ def test_a_journal_at_its_bound_lets_requests_go_on_and_says_how_many_it_has_los
     seen = Seen()
     with relay(port) as link, gateway(tmp_path, "go_on", through(direct, link), most=1 << 16) as served:
         seen.is_served(served.url)
-        unknown, refused = f"gk-{'x' * 43}", (401, "invalid_api_key")
-        kit.until("keys have been read, for a minute to go by", lambda: refused in seen.ask(served.url, 1, unknown))
+        kit.until("keys have been read, for a minute to go by", lambda: REFUSED in seen.ask(served.url, 1, UNKNOWN))
         link.become("cut")
         said = None
         while said is None:
