@@ -13,6 +13,7 @@ from gateway.endpoints.health import Check, Ready
 from gateway.guards import assemble, load
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
+from gateway.identity.tokens import Caller
 from gateway.middleware.errors import ErrorMiddleware
 from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
 from gateway.middleware.foreign_observation import Watched
@@ -66,12 +67,12 @@ class Protecting:
         self._app, self._wanted, self._upstream, self._log = app, wanted, upstream, log
         self._first, self._plan = settings, otel.of(settings)
         self._pool = Pool()
-        policies = self._assembled(settings, source)  # its faults are told before anything is opened
+        judged = self._judged(settings, source)  # its faults are told before anything is opened
         costs = priced(settings)
         self.tells = Tells(settings, Prices(_PROVIDER, costs), upstream, costs, log)
         self.entering = Entering(settings, upstream, self.tells.metrics, self.tells.books.spent, log)
         self.stale = False
-        self._use(settings, source, policies)
+        self._use(settings, source, judged)
 
     def __repr__(self) -> str:
         return f"<Protecting {', '.join(policy.name for policy in self.policies)} {self.entering!r}>"
@@ -88,7 +89,7 @@ class Protecting:
             ConfigError: the new one cannot be used, and the old one goes on.
         """
         plan = otel.of(settings)
-        self._use(settings, source, self._assembled(settings, source))
+        self._use(settings, source, self._judged(settings, source))
         waits = {
             "general_settings.database_url": settings.general.database_url != self._first.general.database_url,
             "ledger": settings.ledger != self._first.ledger,
@@ -111,21 +112,20 @@ class Protecting:
     def _configuration(self) -> tuple[bool, str]:
         return True, "an older one is in force: the newest has faults, which the log names" if self.stale else "ok"
 
-    def _assembled(self, settings: Settings, source: Source) -> tuple[Policy, ...]:
-        caller = call.make(Catalogue(settings, source), settings, self._upstream)
-        ports = guarding.ports(caller, self._pool)
+    def _judged(self, settings: Settings, source: Source) -> "_Judged":
+        catalogue = Catalogue(settings, source)
+        ports = guarding.ports(call.make(catalogue, settings, self._upstream), self._pool)
         if not settings.deployments:  # without models there is none to ask: a document that needs one is told so
             ports = replace(ports, ask=None)
         names = self._wanted.policies
         found = guarding.documents(settings, source) if names is None else load.load(names)
-        return assemble.every(found.policies, ports)
+        return _Judged(assemble.every(found.policies, ports), catalogue, ports.call)
 
-    def _use(self, settings: Settings, source: Source, policies: tuple[Policy, ...]) -> None:
-        wanted, general, costs = self._wanted, settings.general, priced(settings)
-        catalogue, prices = Catalogue(settings, source), Prices(_PROVIDER, costs)
-        caller = guarding.ports(call.make(catalogue, settings, self._upstream), self._pool).call
+    def _use(self, settings: Settings, source: Source, judged: "_Judged") -> None:
+        wanted, general, costs, policies = self._wanted, settings.general, priced(settings), judged.policies
+        prices = Prices(_PROVIDER, costs)
         folder = source.files[0].parent if source.files else Path()
-        entry = self.entering.using(settings, folder, caller, catalogue, prices)
+        entry = self.entering.using(settings, folder, judged.call, judged.catalogue, prices)
         telling = self.tells.using(settings, prices, costs)
         step: App = ForeignGuardMiddleware(
             Watched(self._app),
@@ -143,6 +143,15 @@ class Protecting:
         closed = {"completions": hidden or entry.concerned, "everything": hidden and wanted.guard_all}
         self.stack = ForeignSocketMiddleware(step, entry.callers, **closed)
         self.policies = policies
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What one configuration judges by: its policies, its models, and how remote guards and issuers are called."""
+
+    policies: tuple[Policy, ...]
+    catalogue: Catalogue
+    call: Caller | None
 
 
 class Guards:
