@@ -22,6 +22,7 @@ from typing import Any, Final
 from gateway.config.limits import BudgetWebhook
 from gateway.ledger.entry import dollars
 from gateway.ledger.ports import Log
+from gateway.ledger.seeding import cancel
 from gateway.ledger.thresholds import Crossing
 from gateway.wire import json
 
@@ -88,11 +89,13 @@ class Notices:
         task.add_done_callback(self._telling.discard)
 
     async def close(self, seconds: float) -> None:
-        """Wait for notices on their way, for at most so many seconds; the others are given up."""
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=seconds)
+        """Wait for notices on their way, for at most so many seconds; the others are given up, and so are those that
+        are on their way on another event loop."""
+        loop = asyncio.get_running_loop()
+        if here := [task for task in self._telling if task.get_loop() is loop]:
+            await asyncio.wait(here, timeout=seconds)
         for task in tuple(self._telling):
-            task.cancel()
+            cancel(task)
 
     async def _tell(self, crossing: Crossing) -> None:
         if self._first is not None and not await self._first(f"told:{identifier(crossing)}", _seconds(crossing)):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,3 +117,31 @@ def test_an_id_differs_by_budget_window_and_threshold():
     same = Crossing(RULE, 80, 7, 1.0, CROSSING.start, CROSSING.end)
     assert len({identifier(each) for each in (CROSSING, later, ended)}) == 3
     assert identifier(same) == identifier(CROSSING)
+
+
+def test_notices_of_an_application_that_is_closed_on_another_loop_are_given_up_there():
+    """In process, an application may run on one event loop and be closed on another."""
+    begun, given_up = threading.Event(), threading.Event()
+
+    async def never(*_: Any) -> int:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        return 200
+
+    notices = Notices(Log(), never)
+    notices.use(WEBHOOK)
+
+    async def living() -> None:
+        notices.tell(CROSSING)
+        while not given_up.is_set():  # noqa: ASYNC110 - it is looked at from a thread too
+            await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=asyncio.run, args=(living(),))
+    thread.start()
+    assert begun.wait(60)
+    asyncio.run(asyncio.wait_for(notices.close(1_000), 60))
+    assert given_up.wait(60)
+    thread.join(60)
