@@ -39,7 +39,7 @@ class Attempt:
     """
 
     __slots__ = (
-        "_came", "_chunks", "_closed", "_decoder", "_exchange", "_failure", "_impatient", "_over", "_repeated",
+        "_came", "_chunks", "_closed", "_decoder", "_exchange", "_failure", "_limits", "_over", "_repeated",
         "_response", "_router", "_serves", "_slot", "_texted", "_ticket", "_upstream", "_usage", "_wanted",
         "_written", "bound", "call", "fitted", "held", "place", "record",
     )  # fmt: skip
@@ -80,7 +80,8 @@ class Attempt:
         self._decoder: StreamDecoder | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._came: float | None = None
-        self._texted = self._over = self._closed = self._impatient = self._serves = False
+        self._limits = (bound.whole, bound.whole)
+        self._texted = self._over = self._closed = self._serves = False
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._response is not None else "waiting"
@@ -168,7 +169,7 @@ class Attempt:
     def _tell(self, usage: Usage | None) -> None:
         """Tell the router. That a client had no patience is nobody's failure, nor is what could not be asked."""
         record, error = self.record, self.record.error
-        hurried = self._impatient and isinstance(error, UpstreamTimeout)
+        hurried = self._hurried(error)
         unsent = not record.sent and isinstance(error, RequestError)
         came = self._came
         self._router.end(
@@ -179,6 +180,13 @@ class Attempt:
             cancelled=record.cut or hurried or unsent,
         )
 
+    def _hurried(self, error: GatewayError | None) -> bool:
+        """Whether it failed only because its client waits for less time than the operator does."""
+        if not isinstance(error, UpstreamTimeout) or error.answered is not None:
+            return False
+        limits, usual = self._limits
+        return bool(getattr(limits, error.which) < getattr(usual, error.which))
+
     async def _send(self) -> None:
         bound, call, exchange, record = self.bound, self.call, self._exchange, self.record
         request = bound.translator.request(call)
@@ -187,7 +195,7 @@ class Attempt:
         exchange.attempts += 1
         usual = bound.stream if call.stream else bound.whole
         timeouts = within(usual, exchange.time_left())
-        self._impatient = timeouts is not usual
+        self._limits = (timeouts, usual)
         record.sent, record.url = True, request.url
         exchange.waiting()
         try:

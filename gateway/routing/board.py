@@ -43,10 +43,11 @@ class Book:
 
     def load(self, name: str, alias: str) -> Load:
         """The load of the deployment with the id `name`, of `alias`; an idle one for one that is new."""
+        budget = self.budgets.setdefault(alias, Budget())
         found = self.loads.get(name)
         if found is None:
-            budget = self.budgets.setdefault(alias, Budget())
             found = self.loads[name] = Load(name, Breaker(name, tell=self._tell), budget)
+        found.budget = budget  # another alias' where it has moved
         return found
 
 

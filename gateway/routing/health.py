@@ -223,6 +223,11 @@ class Breaker:
         if epoch == self.epoch:
             self._open(now, cause, permanent=True)
 
+    def ask(self, now: float, seconds: float) -> None:
+        """It asked not to be called again for so many seconds, of which it is believed as many as it may rest: a quota
+        of a day, or nonsense, is not to keep it from ever being tried again."""
+        self.asked = max(self.asked, now + min(seconds, max(LONGEST, self.cooldown)))
+
     def rest(self, now: float, epoch: int, seconds: float, cause: str) -> None:
         """It asked to be left alone for so many seconds: no failure, and the next cooldown is no longer for it."""
         self.failed = max(now, self.failed)

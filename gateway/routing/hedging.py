@@ -1,7 +1,7 @@
 """A second call beside one that is slow: the first to answer is used, the other is ended at once, both are paid for."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway.errors import GatewayError
 from gateway.routing.attempt import Attempt
@@ -40,9 +40,19 @@ async def quicker(
         *_, last = opening.values()
         return last, failed[last]
     finally:
-        lost = [task for task, attempt in opening.items() if attempt is not answered]
-        for task in lost:
-            task.cancel()
+        await _end(opening, answered)
+
+
+async def _end(opening: Mapping["asyncio.Task[None]", Attempt], answered: Attempt | None) -> None:
+    """End all but the one that answered; that one too where whoever waits for it leaves meanwhile."""
+    lost = [task for task, attempt in opening.items() if attempt is not answered]
+    for task in lost:
+        task.cancel()
+    try:
         await asyncio.gather(*lost, return_exceptions=True)
+    except asyncio.CancelledError:
+        lost = list(opening)
+        raise
+    finally:
         for task in lost:
             await opening[task].close()

@@ -173,7 +173,7 @@ def retry_after(error: GatewayError, today: Callable[[], datetime] = lambda: dat
         return float(said)
     try:
         date = parsedate_to_datetime(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

@@ -151,7 +151,7 @@ class Router:
             mark = "nothing"
         asked = retrying.retry_after(error)
         if asked is not None and mark != "nothing":
-            breaker.asked = max(breaker.asked, now + asked)
+            breaker.ask(now, asked)
         if mark == "failure":
             load.penalise(now, now - ticket.began)
             breaker.fail(now, epoch, cause(error), probe=ticket.probe)

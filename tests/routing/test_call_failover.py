@@ -225,6 +225,32 @@ def test_that_a_client_has_no_patience_is_not_held_against_a_deployment(timeout,
     assert said in repr(walk.router.board.book.loads["a"].breaker)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "failing",
+    [
+        fails(timed_out("http://a/", "connect", Timeouts())),
+        refuses(504),
+        refuses(408),
+    ],
+    ids=["no connection", "504", "408"],
+)
+def test_what_a_client_with_patience_would_not_have_changed_is_held_against_it(failing, stream):
+    exchange = new()
+    exchange.timeout = 30.0  # less than the time limits of a whole answer, and more than that of a connection
+    walk = walked(Fleet(a=failing), group("a", num_retries=0), exchange=exchange, stream=stream)
+    assert isinstance(walk.error, UpstreamTimeout)
+    assert "1 failed" in repr(walk.router.board.book.loads["a"].breaker)
+
+
+def test_a_silence_longer_than_the_operator_allows_is_held_against_it_whatever_the_client_allows():
+    exchange = new()
+    exchange.timeout = 120.0  # of the 600 seconds that a stream may last
+    fleet = Fleet(a=fails(timed_out("http://a/", "read", Timeouts())))
+    walk = walked(fleet, group("a", num_retries=0), exchange=exchange, stream=True)
+    assert "1 failed" in repr(walk.router.board.book.loads["a"].breaker)
+
+
 def test_whoever_leaves_during_the_wait_before_a_retry_waits_no_longer():
     waiting = asyncio.Event()
 

@@ -150,6 +150,33 @@ def test_whoever_leaves_ends_both():
     assert all(load.in_flight == 0 for load in walk.router.board.book.loads.values())
 
 
+def test_whoever_leaves_while_the_slow_one_is_being_ended_ends_the_one_that_answered_too():
+    async def leave() -> tuple[Walk, Fleet]:
+        ending, end = asyncio.Event(), asyncio.Event()
+
+        async def slow(body: Body) -> Response:
+            try:
+                return await never(body)
+            finally:
+                ending.set()
+                await end.wait()
+
+        fleet = Fleet(a=slow, b=GOOD)
+        walk = Walk(fleet, hedged("a", "b"), CompletionRequest("m", ("p",), stream=True))
+        going = asyncio.create_task(walk.go())
+        await ending.wait()
+        going.cancel()
+        await asyncio.sleep(0)
+        end.set()
+        await asyncio.gather(going, return_exceptions=True)
+        return walk, fleet
+
+    walk, fleet = asyncio.run(leave())
+    assert [record.cut for record in walk.records] == [True, True]
+    assert all(load.in_flight == 0 for load in walk.router.board.book.loads.values())
+    assert [response.closed for response in fleet.responses] == [True]
+
+
 def test_a_stream_goes_on_from_the_one_that_won():
     broken = sends(chunk("fine"), chunk(" so far"), b"data: {\n\n")
     walk = walked(Fleet(a=never, b=broken), hedged("a", "b"), stream=True)

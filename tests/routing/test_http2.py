@@ -21,7 +21,7 @@ from gateway.routing.engines.pooled.request_head import address_of, fields_of, h
 from gateway.routing.upstream import Bounds, Timeouts
 from gateway.types import HttpRequest
 from tests.routing import servers
-from tests.routing.http2_server import Exchange, Handler, Http2Server, serve2
+from tests.routing.http2_server import Exchange, Handler, Http2Server, Peer, serve2
 from tests.routing.servers import looped, response, serve
 
 LONG = Timeouts(connect=5, read=5, total=8)
@@ -424,6 +424,22 @@ async def test_a_server_that_never_says_its_settings_is_a_connect_timeout(engine
             await fetch(upstream, ask(url_of(server)), Timeouts(connect=0.2, read=5, total=5))
         await left.wait()
     server.close()
+
+
+@looped
+async def test_a_server_that_says_goaway_with_its_settings_is_unreachable(engine: str, tls: Tls) -> None:
+    class Leaving(Peer):
+        def flush(self) -> None:
+            goaway = GoAwayFrame(0, last_stream_id=0).serialize()
+            self.transport.write(self.h2.data_to_send() + goaway)
+
+    server = Http2Server()
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: Leaving(server, silent, {}), "127.0.0.1", 0, ssl=tls[1])
+    async with opened(tls) as upstream:
+        with pytest.raises(UpstreamConnectionError, match="could not be reached"):
+            await fetch(upstream, ask(url_of(listening)))
+    listening.close()
 
 
 @looped

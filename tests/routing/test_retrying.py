@@ -149,6 +149,8 @@ def test_waits_grow_with_the_attempts():
         ("\uff19", None),
         ("9" * 400, None),
         ("Sun, 99 Nov 2026 99:00:30 GMT", None),
+        ("Sun, 22 Nov 2026 12:00:30 +9999", None),
+        ("Sun, 22 Nov 2026 12:00:30 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(said, seconds):

@@ -24,6 +24,23 @@ def test_what_is_known_of_a_deployment_outlives_a_reload():
     assert new.breaker("a").cooldown == 7.0
 
 
+def test_a_deployment_that_moves_to_another_alias_takes_its_retries_from_the_budget_of_that():
+    old = World(entry("m", "a"), entry("n", "b"))
+    new = World(entry("n", "a"), entry("n", "b"), entry("m", "c"), book=old.book, clock=old.clock)
+    groups = new.router.board.groups
+    assert groups["m"].budget is not groups["n"].budget
+    assert {id(new.book.loads[name].budget) for name in "ab"} == {id(groups["n"].budget)}
+
+
+def test_one_that_asked_for_a_day_is_tried_again_once_it_has_rested_as_long_as_it_may():
+    world = World(entry("m", "a"))
+    bound = world.route().first().bound
+    world.call(bound, http(429, headers={"retry-after": "86400"}))
+    world.clock.now += 60
+    steps, served = world.walk({"a": http(500)})
+    assert ([step.bound.id for step in steps], served) == (["a", "a", "a"], False)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -57,7 +57,7 @@ class Http2Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             self.transport.abort()
             raise
-        if not (alive and self._limit):
+        if not (alive and self._limit) or self._retired:
             self.hang_up()
             raise ConnectionRefusedError("the server takes no requests")
 
