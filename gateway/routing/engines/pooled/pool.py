@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from gateway.errors import ConfigError
 from gateway.routing import upstream
 from gateway.routing.engines.pooled.connection import Connection, Shelf
+from gateway.routing.engines.pooled.dial import dial
 from gateway.routing.engines.pooled.proxies import check as check_proxies
 from gateway.routing.engines.pooled.proxies import choose as choose_proxy
 from gateway.routing.engines.pooled.request_head import Address, address_of, fields_of, head_of
@@ -210,9 +211,7 @@ class PooledUpstream:
                 await open_tunnel(loop, proxy, outer, address, context, connection)
                 return
             context, host, port = outer, proxy_host, proxy_port
-        await loop.create_connection(
-            lambda: connection, host, port, ssl=context, server_hostname=host if context else None
-        )
+        await dial(loop, host, port, context, connection)
 
     def _context(self, offer: tuple[str, ...]) -> ssl.SSLContext:
         context = self._tls.get(offer)

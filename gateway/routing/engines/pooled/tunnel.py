@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 
+from gateway.routing.engines.pooled.dial import dial, secure
 from gateway.routing.engines.pooled.request_head import Address
 
 _MAX_HEAD_BYTES = 16 * 1024
@@ -43,13 +44,8 @@ async def open_tunnel(
     """
     _, proxy_host, proxy_port = proxy.origin
     _, host, port = server.origin
-    transport, handshake = await loop.create_connection(
-        lambda: _Handshake(loop),
-        proxy_host,
-        proxy_port,
-        ssl=proxy_tls,
-        server_hostname=proxy_host if proxy_tls else None,
-    )
+    handshake = _Handshake(loop)
+    transport = await dial(loop, proxy_host, proxy_port, proxy_tls, handshake)
     try:
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         credentials = f"proxy-authorization: Basic {proxy.credentials}\r\n" if proxy.credentials else ""
@@ -57,10 +53,7 @@ async def open_tunnel(
         status = (await handshake.head).split(b" ", 2)[1:2]
         if not (status and len(status[0]) == 3 and status[0].startswith(b"2")):
             raise ConnectionRefusedError("the proxy refused to connect")
-        secured = await loop.start_tls(transport, connection, tls, server_hostname=host)
-        if secured is None:
-            raise ConnectionResetError("the proxy hung up")
     except BaseException:
         transport.abort()
         raise
-    connection.connection_made(secured)
+    await secure(loop, transport, host, tls, connection)

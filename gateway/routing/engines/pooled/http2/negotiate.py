@@ -18,16 +18,8 @@ class Negotiating(asyncio.Protocol):
         self._loop = loop
         self._shelf = shelf
         self._fleet = fleet
-        self._early: list[bytes] = []
-        self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Raises:
-            ConnectionResetError: it is gone already.
-        """
-        if self._lost:
-            raise ConnectionResetError("closed after its handshake")
         tls = transport.get_extra_info("ssl_object")
         self._chosen: Connection | Http2Connection
         if tls is not None and tls.selected_alpn_protocol() == "h2":
@@ -36,15 +28,6 @@ class Negotiating(asyncio.Protocol):
             self._chosen = Connection(self._loop, self._shelf)
         transport.set_protocol(self._chosen)
         self._chosen.connection_made(transport)
-        for data in self._early:
-            self._chosen.data_received(data)
-
-    def data_received(self, data: bytes) -> None:
-        """An HTTP/2 server speaks first, maybe before `start_tls` has returned."""
-        self._early.append(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lost = True
 
     async def chosen(self) -> Connection | Http2Connection:
         """The connection, once it can be used.
