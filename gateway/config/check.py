@@ -36,7 +36,7 @@ def duplicate_ids(deployments: Sequence[Named]) -> Iterator[Fault]:
 
 
 def routes(router: RouterSettings, deployments: Sequence[Named], given: Given) -> Iterator[Fault]:
-    """Names in fallbacks and aliases of groups that no deployment has, and chains of fallbacks that end nowhere.
+    """Names in fallbacks, policies and aliases of groups that no deployment has, and chains that end nowhere.
 
     A fallback may name an alias, one that a wildcard serves, a further name of an alias, or a deployment's id, as in
     LiteLLM; a further name stands for an alias of `model_list` itself. `given` says where each setting stands.
@@ -47,6 +47,7 @@ def routes(router: RouterSettings, deployments: Sequence[Named], given: Given) -
     for name, group in router.model_group_alias.items():
         if group not in aliases:
             yield (*given["model_group_alias"][1], name), _nowhere(group, aliases)
+    yield from _policies(router, names, given)
     for index, target in enumerate(router.default_fallbacks):
         if not _served(target, targets):
             yield (*given["default_fallbacks"][1], index), _nowhere(target, targets)
@@ -61,6 +62,12 @@ def routes(router: RouterSettings, deployments: Sequence[Named], given: Given) -
                     yield (*where, index), _nowhere(target, targets)
         if circle := _circle(chains):
             yield _place(*given[field], circle[0]), f"goes in a circle: {' -> '.join(circle)}"
+
+
+def _policies(router: RouterSettings, names: set[str], given: Given) -> Iterator[Fault]:
+    for name in router.model_group_retry_policy:
+        if not _served(name, names):
+            yield (*given["model_group_retry_policy"][1], name), _nowhere(name, names)
 
 
 def bounded(

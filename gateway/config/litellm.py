@@ -35,17 +35,16 @@ LITELLM_SETTINGS = _names(
     forward_traceparent_to_llm_provider priority_reservation priority_reservation_settings
     banned_keywords_list blocked_user_list store_audit_logs default_redis_ttl redact_messages_in_exceptions
     extra_spend_tag_headers add_user_information_to_llm_headers suppress_debug_info
-    allowed_fails_policy retry_policy max_fallbacks max_parallel_requests langsmith_batch_size
+    max_fallbacks max_parallel_requests langsmith_batch_size
     return_response_headers model_alias_map cold_storage_custom_logger token force_ipv6 presidio_ad_hoc_recognizers
     output_parse_pii default_vertex_config """
 )
 
 ROUTER_SETTINGS = _names(
     """redis_host redis_password redis_port redis_db redis_username redis_url enable_pre_call_check
-    enable_pre_call_checks disable_cooldowns retry_policy
-    allowed_fails_policy default_max_parallel_requests default_priority polling_interval max_fallbacks
+    enable_pre_call_checks default_max_parallel_requests default_priority polling_interval max_fallbacks
     default_litellm_params debug_level client_ttl cache_kwargs routing_strategy_args routing_groups caching_groups
-    alerting_config assistants_config set_verbose retry_after provider_budget_config model_group_retry_policy
+    alerting_config assistants_config set_verbose retry_after provider_budget_config
     model_group_affinity_config cache_responses router_general_settings optional_pre_call_checks
     deployment_affinity_ttl_seconds ignore_invalid_deployments search_tools guardrail_list max_retries weights
     tag_routing_prefix enable_health_check_routing"""
@@ -78,7 +77,7 @@ GENERAL_SETTINGS = _names(
 )
 
 LITELLM_PARAMS = _names(
-    """max_retries num_retries cooldown_time mock_response mock_timeout mock_testing_fallbacks use_in_pass_through
+    """max_retries cooldown_time mock_response mock_timeout mock_testing_fallbacks use_in_pass_through
     use_litellm_proxy use_chat_completions_api use_xai_oauth merge_reasoning_content_in_choices model_info
     default_api_key_tpm_limit default_api_key_rpm_limit itpm otpm max_budget budget_duration max_file_size_mb
     configurable_clientside_auth_params region_name litellm_trace_id provider_affinity_header keepalive_seconds

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.failures import AllowedFailsPolicy, Retries, RetryPolicies, RetryPolicy
 from gateway.config.fields import (
     Chains,
     Count,
@@ -97,6 +98,9 @@ class Deployment(Strict):
     tpm: Count | None = Field(None, description="Tokens per minute that each worker sends to this deployment.")
     order: int | None = Field(None, ge=0, description="Deployments with the lowest order are tried first.")
     max_parallel_requests: Count | None = Field(None, description="Calls to this deployment at one time.")
+    num_retries: Retries | None = Field(
+        None, description="Further attempts after one that failed here; router_settings.num_retries when left out."
+    )
     cache: Caching = Field(
         False, description="Keep answers and give them again to equal requests: true for 300 seconds, or `{ttl: 60}`."
     )
@@ -153,6 +157,10 @@ class RouterSettings(Strict):
     num_retries: int = Field(
         2, ge=0, le=100, description="Further attempts after one that failed before its first byte."
     )
+    retry_policy: RetryPolicy | None = Field(None, description="Further attempts by the kind of failure.")
+    model_group_retry_policy: RetryPolicies = Field(
+        {}, description="For each alias, in place of retry_policy, with the same keys."
+    )
     timeout: Seconds = Field(60.0, description="Seconds for a whole answer.")
     stream_timeout: Seconds | None = Field(
         None, description="Seconds to the first byte of a stream; timeout when left out."
@@ -162,6 +170,8 @@ class RouterSettings(Strict):
         True, description="One tag of a request is enough for a deployment; false: it must have them all."
     )
     allowed_fails: int = Field(3, ge=0, description="Failures in a row that are put up with before a deployment rests.")
+    allowed_fails_policy: AllowedFailsPolicy | None = Field(None, description="The same by the kind of failure.")
+    disable_cooldowns: bool = Field(False, description="Let no deployment rest, as a cooldown_time of 0 does.")
     cooldown_time: float = Field(
         5.0, ge=0, description="Seconds a deployment rests, more each time it fails again; 0 for never."
     )

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from gateway.config.model import Settings
 from gateway.errors import ModelNotFound
+from gateway.routing.allowances import Allowances
 from gateway.routing.chains import Chains
 from gateway.routing.deployments import Bound, Catalogue
 from gateway.routing.groups import Group
@@ -66,15 +67,16 @@ class Board:
         self.clock = clock
         self.rng = rng
         self.strategy = STRATEGIES[router.routing_strategy]
-        self.retries = router.num_retries
+        self.allowances = Allowances(router)
         self.chains = Chains(router)
         self.tagging = router.enable_tag_filtering
         self.any_tag = router.tag_filtering_match_any
         self.counting = router.routing_strategy == "usage-based-routing"
         self._catalogue = catalogue
         book.prune({each.id for each in settings.deployments}, {each.alias for each in settings.deployments})
+        cooldown = 0.0 if router.disable_cooldowns else router.cooldown_time
         for deployment in settings.deployments:
-            book.load(deployment.id, deployment.alias).breaker.tune(router.allowed_fails, router.cooldown_time)
+            book.load(deployment.id, deployment.alias).breaker.tune(router.allowed_fails, cooldown)
         self.names = tuple(catalogue.names())
         self.groups = {name: self._group(name) for name in self.names if "*" not in name}
         entries = [entry for group in self.groups.values() for entry in group.entries]

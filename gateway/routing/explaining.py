@@ -28,7 +28,7 @@ def route(router: Router, request: CompletionRequest, tags: tuple[str, ...], str
     group = board.find(request.model)
     told: dict[str, Any] = {
         "strategy": strategy,
-        "retries": board.retries,
+        "retries": board.allowances.usual,
         "deployments": _deployments(board, group, request, tags),
     }
     for kind in _CHAINS:

@@ -71,6 +71,7 @@ class Breaker:
         "_claimed",
         "_half_ends",
         "_in_a_row",
+        "_kinds",
         "_opened",
         "_probing",
         "_tell",
@@ -136,6 +137,7 @@ class Breaker:
         self._probing = False
         self._claimed = _NEVER
         self._in_a_row = 0
+        self._kinds: dict[str, int] = {}
         self._calls = self._bad = self._calls_before = self._bad_before = 0
 
     def __repr__(self) -> str:
@@ -193,9 +195,23 @@ class Breaker:
                 self._close(now)
             return
         self._in_a_row = 0
+        self._kinds.clear()
         if now >= self._half_ends:
             self._turn(now)
         self._calls += 1
+
+    def bears(self, now: float, epoch: int, kind: str, most: int) -> bool:
+        """Whether a failure of a kind, of which so many in a row are put up with by themselves, is one of those."""
+        self.failed = max(now, self.failed)
+        if self.health != "closed" or epoch != self.epoch:
+            return False
+        self._kinds[kind] = count = self._kinds.get(kind, 0) + 1
+        return count <= most
+
+    def give_up(self, now: float, epoch: int, cause: str) -> None:
+        """A call begun in `epoch` failed, and no further failure of its kind is put up with."""
+        if epoch == self.epoch and self.health == "closed":
+            self._open(now, f"more failures in a row than are allowed of their kind, the last: {cause}")
 
     def fail(self, now: float, epoch: int, cause: str, *, probe: bool) -> None:
         """A call begun in `epoch` failed; `probe` as `begin` said."""

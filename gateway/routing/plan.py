@@ -147,7 +147,8 @@ class Route:
             return self._fall(name, trail, rule.chain or "fallbacks", [], now)
         levels = self._eligible(name)
         group = self._group(name)
-        free = made <= self._board.retries + 1
+        allowed = self._board.allowances.retries(rule, name, group.alias, failed.bound.terms.retries)
+        free = made <= allowed + 1
         if free:
             entry = self._pick(levels, trail.called, now)
             if entry is not None:

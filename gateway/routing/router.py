@@ -144,7 +144,8 @@ class Router:
 
     def _failed(self, ticket: Ticket, load: Load, error: GatewayError, now: float) -> None:
         breaker, epoch = load.breaker, ticket.epoch
-        mark = retrying.rule(error).mark
+        rule = retrying.rule(error)
+        mark = rule.mark
         if not isinstance(error, UpstreamError) or (
             mark == "open" and ticket.bound.terms.shared and _is_missing(error)
         ):
@@ -152,8 +153,14 @@ class Router:
         asked = retrying.retry_after(error)
         if asked is not None and mark != "nothing":
             breaker.ask(now, asked)
+        most = self.board.allowances.fails(rule) if mark != "nothing" and not ticket.probe else None
         if mark == "failure":
             load.penalise(now, now - ticket.began)
+        if most is not None and breaker.bears(now, epoch, rule.name, most):
+            return
+        if mark == "failure" and most is not None:
+            breaker.give_up(now, epoch, cause(error))
+        elif mark == "failure":
             breaker.fail(now, epoch, cause(error), probe=ticket.probe)
         elif mark == "open":
             breaker.refuse(now, epoch, cause(error))

@@ -13,6 +13,7 @@ class Terms:
     """The terms on which a deployment is called, as they stand in the configuration.
 
     `rpm` and `tpm` are requests and tokens per minute, `parallel` calls at one time; None where there is no bound.
+    `retries` is how many further attempts follow a failure here, None where the router says.
     `max_input_tokens` is the operator's word on how long a prompt may be, `window` the price catalogue's, which is
     advice only. `shared` says that one entry of the configuration stands for many models (a
     wildcard), so that what is wrong with one of them says nothing of the others. `identity` differs where the
@@ -23,6 +24,7 @@ class Terms:
     rpm: int | None = None
     tpm: int | None = None
     parallel: int | None = None
+    retries: int | None = None
     order: int = 0
     tags: frozenset[str] = frozenset()
     max_input_tokens: int | None = None
@@ -43,6 +45,7 @@ def terms(deployment: Deployment, target: Target) -> Terms:
         rpm=deployment.rpm,
         tpm=deployment.tpm,
         parallel=deployment.max_parallel_requests,
+        retries=deployment.num_retries,
         order=deployment.order or 0,
         tags=frozenset(deployment.tags),
         max_input_tokens=deployment.max_input_tokens,

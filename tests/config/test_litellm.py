@@ -120,6 +120,8 @@ def test_load_balancing_and_the_precedence_of_router_settings():
     assert router.fallbacks == {"zephyr": ("turbo",)}
     assert router.context_window_fallbacks == {"zephyr": ("turbo-16k",), "turbo": ("turbo-16k",)}
     assert router.model_group_alias == {"gpt-4": "turbo"}
+    assert router.retry_policy.model_dump(exclude_none=True) == {"TimeoutErrorRetries": 3}
+    assert router.allowed_fails_policy.model_dump(exclude_none=True) == {"RateLimitErrorAllowedFails": 10_000}
     assert settings.environment_variables["REDIS_PORT"] == "6329"
 
 

@@ -42,8 +42,9 @@ async def secure(
             raise ConnectionResetError("hung up in the handshake, or right after it")
         secured.set_protocol(protocol)
         protocol.connection_made(secured)
-        if waiting.early:
-            secured.get_protocol().data_received(waiting.early)  # type: ignore[union-attr]
+        speaker = secured.get_protocol()  # whom it has put in its place, maybe
+        if waiting.early and isinstance(speaker, asyncio.Protocol):
+            speaker.data_received(waiting.early)
     except BaseException:
         transport.abort()
         raise
