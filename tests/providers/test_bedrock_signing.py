@@ -12,7 +12,7 @@ import botocore.auth
 import pytest
 from botocore.config import Config
 from botocore.credentials import Credentials, RefreshableCredentials
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, NoCredentialsError
 from botocore.session import Session
 
 from gateway.config.secret import Secret
@@ -119,7 +119,33 @@ def raises(error):
 def test_no_credentials_are_an_error_that_the_operator_can_act_on(load):
     with pytest.raises(UpstreamError, match="AWS credentials") as caught:
         asyncio.run(Signer("us-east-1", load)(REQUEST))
-    assert caught.value.status == 502
+    assert (caught.value.status, caught.value.answered) == (502, 401)
+
+
+def refusal(code: str, status: int) -> ClientError:
+    said = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(said, "AssumeRole")
+
+
+@pytest.mark.parametrize(
+    ("error", "answered"),
+    [
+        (refusal("AccessDenied", 403), 401),
+        (refusal("InvalidClientTokenId", 401), 401),
+        (refusal("ExpiredToken", 400), 401),
+        (refusal("Throttling", 400), None),
+        (refusal("TooManyRequestsException", 429), None),
+        (refusal("InternalFailure", 500), None),
+        (EndpointConnectionError(endpoint_url="https://sts.example.com"), None),
+        (ConnectTimeoutError(endpoint_url="https://sts.example.com"), None),
+        (RuntimeError("still expired"), 401),
+    ],
+    ids=["403", "401", "expired", "throttled", "429", "500", "unreachable", "silent", "still expired"],
+)
+def test_credentials_that_are_refused_are_a_401_and_a_service_that_fails_is_none(error, answered):
+    with pytest.raises(UpstreamError, match="AWS credentials") as caught:
+        asyncio.run(Signer("us-east-1", lambda: raises(error))(REQUEST))
+    assert caught.value.answered == answered
 
 
 def test_credentials_are_looked_up_once_and_off_the_event_loop():

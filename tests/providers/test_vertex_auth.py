@@ -32,6 +32,7 @@ class TokenService:
         self.count = 0
         self.lifetimes: list[int] = []
         self.status = 200
+        self.said = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,7 +56,7 @@ class TokenService:
 
     def token(self) -> bytes:
         if self.status != 200:
-            return orjson.dumps({"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+            return orjson.dumps(self.said)
         lifetime = self.lifetimes.pop(0) if self.lifetimes else 3600
         return orjson.dumps(
             {
@@ -215,10 +216,46 @@ def test_a_token_service_that_says_no_is_the_operators_matter(service, account):
         with pytest.raises(UpstreamError, match="vertex_credentials") as raised:
             await authorize(REQUEST)
         assert "Invalid JWT" not in raised.value.message
+        assert raised.value.answered == 401
         service.status = 200
         assert token_of(await authorize(REQUEST)).startswith("Bearer ya29.")
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("status", "answered"), [(401, 401), (403, 401), (500, None), (503, None)])
+def test_a_token_service_that_refuses_is_a_401_and_one_that_breaks_is_none(service, account, status, answered):
+    service.status, service.said = status, {} if answered is None else {"error": "unauthorized_client"}
+    with pytest.raises(UpstreamError, match="vertex_credentials") as raised:
+        asyncio.run(authorize_with(account)(REQUEST))
+    assert raised.value.answered == answered
+
+
+def test_no_credentials_at_all_are_a_401(monkeypatch, tmp_path):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(UpstreamError, match="default credentials") as raised:
+        asyncio.run(authorize_with(None)(REQUEST))
+    assert raised.value.answered == 401
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_dict method:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [({"error": "invalid_grant"}, 401), ({"error": "server_error"}, None), ({"something": "else"}, None)],
+)
+def test_a_workloads_token_that_is_not_exchanged_is_a_401_where_the_service_says_so(service, tmp_path, said, answered):
+    service.status, service.said = 400, said
+    (tmp_path / "subject").write_text("the.workloads.jwt")
+    federated = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/locations/global/workloadIdentityPools/pool/providers/cluster",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": service.url,
+        "credential_source": {"file": str(tmp_path / "subject")},
+    }
+    with pytest.raises(UpstreamError) as raised:
+        asyncio.run(authorize_with(federated)(REQUEST))
+    assert raised.value.answered == answered
 
 
 def test_a_token_service_that_is_not_there_is_a_broken_connection(account):

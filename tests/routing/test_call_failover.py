@@ -348,3 +348,21 @@ def test_text_that_was_streamed_before_a_content_policy_ended_it_stays(stream):
     }
     walk = walked(Fleet(a=script if stream else FILTERED[False], b=GOOD), config, stream=stream)
     assert walk.texts == {0: "Sorr" if stream else "fine"}
+
+
+def test_a_deployment_without_credentials_is_passed_over_at_once_and_loudly(monkeypatch, tmp_path):
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    nobody = {"aws_region_name": "eu-west-1", "aws_profile_name": "nobody"}
+    signed = {
+        "model_name": "m",
+        "litellm_params": {"model": "bedrock/x", "api_base": "http://a", "order": 0, **nobody},
+        "model_info": {"id": "a"},
+    }
+    config = {"model_list": [signed, entry("b", order=1)], "router_settings": {}}
+    fleet = Fleet(a=GOOD, b=GOOD)
+    walk = walked(fleet, config)
+    assert (walk.texts, fleet.called, walk.why) == ({0: "fine"}, ["b"], ["first", "retry"])
+    breaker = walk.router.board.book.loads["a"].breaker
+    assert (breaker.health, breaker.permanent, breaker.cause) == ("open", True, "HTTP 401")
+    assert walk.exchange.attempts == 1

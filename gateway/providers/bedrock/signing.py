@@ -125,7 +125,7 @@ class Signer:
         """The request with its signature.
 
         Raises:
-            UpstreamError: there are no credentials, or they could not be refreshed.
+            UpstreamError: there are no credentials (`answered` is 401 then), or they could not be refreshed.
         """
         frozen = (
             await asyncio.to_thread(self._read) if self._may_block() else self._credentials.get_frozen_credentials()
@@ -152,15 +152,34 @@ class Signer:
             if self._credentials is not None:
                 return self._credentials.get_frozen_credentials()
         except (BotoCoreError, ClientError, OSError, RuntimeError) as error:
-            raise _no_credentials() from error
-        raise _no_credentials()
+            raise _no_credentials(lasting=not _may_pass(error)) from error
+        raise _no_credentials(lasting=True)
 
 
-def _no_credentials() -> UpstreamError:
-    return UpstreamError(
+def _no_credentials(*, lasting: bool) -> UpstreamError:
+    """`lasting` where it stays so until an operator mends it: then it counts as a provider's 401."""
+    error = UpstreamError(
         "The gateway has no valid AWS credentials for the provider bedrock; the operator must check this deployment's "
         "keys, profile or role."
     )
+    if lasting:
+        error.answered = 401
+    return error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is the service that gives credentials which fails: it is not reached, is busy, or breaks (5xx)."""
+    from botocore.exceptions import ClientError, HTTPClientError, MetadataRetrievalError
+    from botocore.exceptions import ConnectionError as Unconnected
+
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        return status >= 500 or status == 429 or error.response.get("Error", {}).get("Code") in _BUSY
+    return isinstance(error, (Unconnected, HTTPClientError, MetadataRetrievalError))
+
+
+_BUSY = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"})
+"""AWS' codes, with a status of 400, for asking too often."""
 
 
 def _signed(request: HttpRequest, credentials: Any, region: str) -> HttpRequest:

@@ -114,7 +114,7 @@ class _Tokens:
 
         Raises:
             UpstreamConnectionError: the token service cannot be reached.
-            UpstreamError: it gives no token for these credentials, or there are none.
+            UpstreamError: it gives no token for these credentials, or there are none; `answered` is 401 then.
         """
         from google.auth.credentials import TokenState
 
@@ -153,10 +153,29 @@ class _Tokens:
                     f"The gateway cannot reach Google's token service for the provider {self._provider}."
                 ) from error
             except (GoogleAuthError, OSError, ValueError) as error:
-                raise UpstreamError(
-                    f"Google gives no access token for the provider {self._provider}; "
-                    "the operator must check vertex_credentials or the machine's default credentials."
-                ) from error
+                raise _no_token(self._provider, lasting=not _may_pass(error)) from error
+
+
+def _no_token(provider: str, *, lasting: bool) -> UpstreamError:
+    """`lasting` where it stays so until an operator mends it: then it counts as a provider's 401."""
+    error = UpstreamError(
+        f"Google gives no access token for the provider {provider}; "
+        "the operator must check vertex_credentials or the machine's default credentials."
+    )
+    if lasting:
+        error.answered = 401
+    return error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the token service itself is at fault: it fails (google-auth says so where it knows the status), is not
+    reached, or, asked to exchange a workload's token, says nothing in the words of RFC 6749 §5.2."""
+    from google.auth.exceptions import GoogleAuthError, OAuthError, TransportError
+
+    if isinstance(error, OAuthError):
+        said = str(error.args[0]) if error.args else ""
+        return not said.startswith("Error code ") or "server_error" in said
+    return (isinstance(error, GoogleAuthError) and bool(error.retryable)) or isinstance(error.__cause__, TransportError)
 
 
 def _retrieve(task: "asyncio.Task[None]") -> None:
