@@ -10,6 +10,7 @@ from gateway.routing.call import Caller
 from gateway.routing.health import HEALTHS
 from gateway.routing.probing import Probing
 from gateway.routing.router import Router
+from gateway.routing.shared_usage import SharedUsage
 from gateway.routing.sharing import Sharing
 from gateway.telemetry import conventions as names
 from gateway.telemetry.logs import Logger
@@ -31,7 +32,9 @@ class Dispatching:
     def __init__(self, metrics: Metrics, log: Logger, remote: Remote | None = None) -> None:
         self._log = log
         self.book = Book(self._tell)
-        self._sharing = Sharing(self.book, remote, perf_counter) if remote is not None else None
+        self._shared: tuple[Sharing | SharedUsage, ...] = ()
+        if remote is not None:
+            self._shared = (Sharing(self.book, remote, perf_counter), SharedUsage(self.book, remote, perf_counter))
         self._probing = Probing(self._tell, remote)
         self._router: Router | None = None
         metrics.watch(names.DEPLOYMENT_STATE, self._states)
@@ -52,14 +55,14 @@ class Dispatching:
     def start(self) -> None:
         """Begin to probe, and to share what is known, on the running event loop."""
         self._probing.start()
-        if self._sharing is not None:
-            self._sharing.start()
+        for part in self._shared:
+            part.start()
 
     async def close(self) -> None:
         """End that."""
         await self._probing.close()
-        if self._sharing is not None:
-            await self._sharing.close()
+        for part in self._shared:
+            await part.close()
 
     @property
     def state(self) -> tuple[bool, str]:

@@ -94,8 +94,12 @@ class Deployment(Strict):
     weight: float | None = Field(
         None, ge=0, description="Share of the group's requests, relative to the others' weights; 0 for a spare."
     )
-    rpm: Count | None = Field(None, description="Requests per minute that each worker sends to this deployment.")
-    tpm: Count | None = Field(None, description="Tokens per minute that each worker sends to this deployment.")
+    rpm: Count | None = Field(
+        None, description="Requests per minute to this deployment, of each worker; of all together with Redis."
+    )
+    tpm: Count | None = Field(
+        None, description="Tokens per minute of this deployment, of each worker; of all together with Redis."
+    )
     order: int | None = Field(None, ge=0, description="Deployments with the lowest order are tried first.")
     max_parallel_requests: Count | None = Field(None, description="Calls to this deployment at one time.")
     num_retries: Retries | None = Field(

@@ -30,10 +30,16 @@ class Book:
         self.loads: dict[str, Load] = {}
         self.budgets: dict[str, Budget] = {}
         self._tell = tell
+        self.hurry: Callable[[], None] | None = None
+        """Called where it is pressing to hear what other processes have counted; None for a process alone."""
 
     def __repr__(self) -> str:
         ill = ", ".join(repr(load.breaker) for load in self.loads.values() if load.breaker.health != "closed")
         return f"<Book {len(self.loads)} deployments{': ' if ill else ''}{ill}>"
+
+    def _hurried(self) -> None:
+        if self.hurry is not None:
+            self.hurry()
 
     def prune(self, ids: set[str], aliases: set[str]) -> None:
         """Forget those that are gone."""
@@ -47,7 +53,7 @@ class Book:
         budget = self.budgets.setdefault(alias, Budget())
         found = self.loads.get(name)
         if found is None:
-            found = self.loads[name] = Load(name, Breaker(name, tell=self._tell), budget)
+            found = self.loads[name] = Load(name, Breaker(name, tell=self._tell), budget, self._hurried)
         found.budget = budget  # another alias' where it has moved
         return found
 

@@ -4,6 +4,7 @@ One `Load` per deployment lives as long as the process, through reloads of the c
 Measured: begin and end of a call take 1 µs together where nothing has to be counted.
 """
 
+from collections.abc import Callable
 from math import exp, inf
 
 from gateway.routing.health import Breaker
@@ -23,6 +24,9 @@ PENALTY = 2.0
 """How many times its average a failed call counts for, at least: failing quickly is not being quick."""
 
 
+SOON = 0.1
+"""Seconds after which it is known, at the latest, what other processes have counted, while they can be asked."""
+
 _ROUNDING = 1e-6
 
 
@@ -30,12 +34,14 @@ class Minute:
     """What was used in the last sixty seconds, from two counts: this minute's, and the part of the last one's that the
     sixty seconds still cover. It is exact where use is even, and forgets everything within two minutes."""
 
-    __slots__ = ("_before", "_began", "_now")
+    __slots__ = ("_before", "_began", "_now", "unsaid")
 
     def __init__(self) -> None:
         self._began = -inf
         self._now = 0
         self._before = 0
+        self.unsaid = 0
+        """What other processes have not been told of."""
 
     def __repr__(self) -> str:
         return f"<Minute {self._now} and {self._before} before>"
@@ -45,6 +51,13 @@ class Minute:
         if now >= self._began + MINUTE:
             self._turn(now)
         self._now += amount
+        self.unsaid += amount
+
+    def agree(self, began: float, now: int, before: int, said: int) -> None:
+        """What all processes together have counted in the minute that began then and in the one before, `said` of it
+        being this one's news."""
+        self.unsaid -= said
+        self._began, self._now, self._before = began, now + self.unsaid, before
 
     def used(self, now: float) -> float:
         """What the last sixty seconds have used."""
@@ -78,17 +91,24 @@ class Load:
 
     `in_flight` is calls under way, `last` is when one ended last. `latency` is the average time to the first byte, in
     seconds, 0.0 where none is known, and `measured` when it last came. `average` is the average number of tokens a call
-    uses. `counted` says whether requests and tokens are counted.
+    uses. `counted` says whether requests and tokens are counted. Where they are counted together with other processes
+    (`gateway.routing.shared_usage`), `others` is how many call it too, and `known` whether they know of this one.
     """
 
     __slots__ = (
-        "average", "breaker", "budget", "counted", "id", "identity", "in_flight", "last", "latency", "measured",
-        "requests", "tokens",
+        "_hurry", "average", "breaker", "budget", "counted", "id", "identity", "in_flight", "known", "last", "latency",
+        "measured", "others", "requests", "tokens",
     )  # fmt: skip
 
-    def __init__(self, deployment: str, breaker: Breaker, budget: Budget) -> None:
-        """`deployment` is its id, `budget` that of the retries of its alias."""
+    def __init__(
+        self, deployment: str, breaker: Breaker, budget: Budget, hurry: Callable[[], None] = lambda: None
+    ) -> None:
+        """`deployment` is its id, `budget` that of the retries of its alias; `hurry` is called where it is pressing to
+        hear what other processes have counted."""
         self.id = deployment
+        self._hurry = hurry
+        self.others = 0
+        self.known = False
         self.identity = 0
         self.breaker = breaker
         self.budget = budget
@@ -117,11 +137,29 @@ class Load:
             return 0.0
         wait = 0.0
         if terms.rpm is not None:
-            wait = self.requests.wait(now, 1, terms.rpm)
+            wait = self._wait(self.requests, now, 1, self.requests.unsaid, terms.rpm)
         if terms.tpm is not None:
-            expected = self.average * (self.in_flight + 1) or 1.0  # of the calls under way and one more
-            wait = max(wait, self.tokens.wait(now, min(expected, terms.tpm), terms.tpm))
+            under_way = self.average * self.in_flight
+            expected = under_way + self.average or 1.0  # of the calls under way and one more
+            wait = max(wait, self._wait(self.tokens, now, expected, self.tokens.unsaid + under_way, terms.tpm))
         return wait or None
+
+    def _wait(self, minute: Minute, now: float, amount: float, own: float, most: int) -> float:
+        """Seconds until `amount` more is within `most`, where each of the others has done as much meanwhile as this
+        process on its `own`."""
+        wait = minute.wait(now, min(amount, most), most)
+        if wait or not (self.others and own):
+            return wait
+        if not minute.wait(now, min(amount + own * self.others, most), most):
+            return 0.0
+        self._hurry()
+        return SOON
+
+    def count(self, now: float) -> None:
+        """A call begins, where they are counted."""
+        self.requests.add(now, 1)
+        if self.requests.unsaid == 1:
+            self._hurry()
 
     def reserved(self, now: float) -> float:
         """Tokens of the last minute, with those that the calls under way are thought to use."""

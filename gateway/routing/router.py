@@ -102,7 +102,7 @@ class Router:
         now = self._clock()
         load.in_flight += 1
         if load.counted:
-            load.requests.add(now, 1)
+            load.count(now)
         breaker = load.breaker
         return Ticket(bound, load, now, breaker.epoch, not breaker.well and breaker.begin(now))
 
