@@ -34,7 +34,10 @@ class Dispatching:
         self.book = Book(self._tell)
         self._shared: tuple[Sharing | SharedUsage, ...] = ()
         if remote is not None:
-            self._shared = (Sharing(self.book, remote, perf_counter), SharedUsage(self.book, remote, perf_counter))
+            self._shared = (
+                Sharing(self.book, remote, perf_counter, self._tell),
+                SharedUsage(self.book, remote, perf_counter, self._tell),
+            )
         self._probing = Probing(self._tell, remote)
         self._router: Router | None = None
         metrics.watch(names.DEPLOYMENT_STATE, self._states)
@@ -90,6 +93,8 @@ class Dispatching:
         if event == "deployment_refused":
             hint = "check this deployment's key, account, model and address"
             self._log.error(event, **attributes, hint=hint)
+        elif event == "background_failed":
+            self._log.exception(event, **attributes)
         elif event in ("deployment_opened", "deployment_not_probed"):
             self._log.warning(event, **attributes)
         else:

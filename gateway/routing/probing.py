@@ -23,6 +23,7 @@ from gateway.ledger.remote import Remote, Script
 from gateway.providers.translation import translate
 from gateway.routing import retrying, settling
 from gateway.routing.attempt import Attempt, Place
+from gateway.routing.beside import Beside
 from gateway.routing.call import Caller
 from gateway.routing.deployments import Bound
 from gateway.routing.gate import Slot
@@ -106,7 +107,7 @@ class Probing:
         self._asked: dict[str, Fitted] = {}
         self._watches: dict[str, _Watch] = {}
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._beside = Beside("probing", self._go_on, tell)
         self.under_way: dict[str, asyncio.Task[object]] = {}
         """By deployment: at most one for each."""
 
@@ -142,12 +143,12 @@ class Probing:
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        self._task = asyncio.create_task(self._go_on())
+        self._beside.start()
 
     async def close(self) -> None:
         """End it, and the probes under way."""
-        tasks = [*self.under_way.values(), *([self._task] if self._task is not None else [])]
-        self._task = None
+        await self._beside.close()
+        tasks = list(self.under_way.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

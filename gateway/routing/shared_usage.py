@@ -20,7 +20,9 @@ from uuid import uuid4
 
 from gateway.errors import Unavailable
 from gateway.ledger.remote import Remote, Script
+from gateway.routing.beside import Beside
 from gateway.routing.board import Book
+from gateway.routing.health import Tell, silent
 from gateway.routing.load import MINUTE, Load
 
 SECONDS: Final = 0.25
@@ -89,17 +91,19 @@ class SharedUsage:
         book: the deployments it knows.
         remote: the Redis it shares.
         clock: the time that loads know.
+        tell: hears of a fault.
     """
 
-    def __init__(self, book: Book, remote: Remote, clock: Callable[[], float]) -> None:
+    def __init__(self, book: Book, remote: Remote, clock: Callable[[], float], tell: Tell = silent) -> None:
         self._book = book
         self._remote = remote
         self._clock = clock
         self._name = uuid4().hex
         self._said = clock()
         self._since: dict[str, float] = {}
-        self._task: asyncio.Task[None] | None = None
         self._pressing = False
+        self._woken = asyncio.Event()
+        self._beside = Beside("sharing of usage", self._go_on, tell)
 
     def __repr__(self) -> str:
         counted = [load for load in self._book.loads.values() if load.counted]
@@ -108,23 +112,21 @@ class SharedUsage:
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
 
         def hurry() -> None:
             if not self._pressing:
                 self._pressing = True
-                loop.call_soon_threadsafe(woken.set)
+                loop.call_soon_threadsafe(self._woken.set)
 
         self._book.hurry = hurry
-        self._task = asyncio.create_task(self._go_on(woken))
+        self._beside.start()
 
     async def close(self) -> None:
         """End it. What has not been said is not counted by the others."""
         self._book.hurry = None
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._beside.close()
 
     async def exchange(self) -> None:
         """Say and hear once. Where Redis cannot be asked, this process counts on by itself: `Remote` tells of that."""
@@ -162,12 +164,12 @@ class SharedUsage:
                 load.requests.unsaid = load.tokens.unsaid = 0
                 load.others, load.known = 0, False
 
-    async def _go_on(self, woken: asyncio.Event) -> None:
+    async def _go_on(self) -> None:
         while True:
-            woken.clear()
+            self._woken.clear()
             self._pressing = False
             await self.exchange()
             await asyncio.sleep(LEAST)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SECONDS - LEAST):
-                    await woken.wait()
+                    await self._woken.wait()

@@ -12,7 +12,9 @@ from uuid import uuid4
 
 from gateway.errors import Unavailable
 from gateway.ledger.remote import Remote, Script
+from gateway.routing.beside import Beside
 from gateway.routing.board import Book
+from gateway.routing.health import Tell, silent
 
 SECONDS: Final = 1.0
 
@@ -49,14 +51,15 @@ class Sharing:
         book: the deployments it knows.
         remote: the Redis it shares.
         clock: the time that breakers know.
+        tell: hears of a fault.
     """
 
-    def __init__(self, book: Book, remote: Remote, clock: Callable[[], float]) -> None:
+    def __init__(self, book: Book, remote: Remote, clock: Callable[[], float], tell: Tell = silent) -> None:
         self._book = book
         self._remote = remote
         self._clock = clock
         self._name = uuid4().hex
-        self._task: asyncio.Task[None] | None = None
+        self._beside = Beside("sharing of health", self._go_on, tell)
 
     def __repr__(self) -> str:
         heard = sum(load.breaker.heard for load in self._book.loads.values())
@@ -64,14 +67,11 @@ class Sharing:
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        self._task = asyncio.create_task(self._go_on())
+        self._beside.start()
 
     async def close(self) -> None:
         """End it. What was said lasts no longer than it said."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._beside.close()
 
     async def exchange(self) -> None:
         """Say and hear once. Where Redis cannot be asked nothing changes: `Remote` tells of that."""

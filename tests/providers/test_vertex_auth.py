@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -238,6 +240,18 @@ def test_no_credentials_at_all_are_a_401(monkeypatch, tmp_path):
     assert raised.value.answered == 401
 
 
+def workload(service: TokenService, folder: Path) -> dict[str, Any]:
+    """The credentials of a workload that exchanges a token of its own."""
+    (folder / "subject").write_text("the.workloads.jwt")
+    return {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/locations/global/workloadIdentityPools/pool/providers/cluster",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": service.url,
+        "credential_source": {"file": str(folder / "subject")},
+    }
+
+
 @pytest.mark.filterwarnings("ignore:The load_credentials_from_dict method:DeprecationWarning")
 @pytest.mark.parametrize(
     ("said", "answered"),
@@ -245,16 +259,8 @@ def test_no_credentials_at_all_are_a_401(monkeypatch, tmp_path):
 )
 def test_a_workloads_token_that_is_not_exchanged_is_a_401_where_the_service_says_so(service, tmp_path, said, answered):
     service.status, service.said = 400, said
-    (tmp_path / "subject").write_text("the.workloads.jwt")
-    federated = {
-        "type": "external_account",
-        "audience": "//iam.googleapis.com/locations/global/workloadIdentityPools/pool/providers/cluster",
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": service.url,
-        "credential_source": {"file": str(tmp_path / "subject")},
-    }
     with pytest.raises(UpstreamError) as raised:
-        asyncio.run(authorize_with(federated)(REQUEST))
+        asyncio.run(authorize_with(workload(service, tmp_path))(REQUEST))
     assert raised.value.answered == answered
 
 
@@ -268,15 +274,7 @@ def test_a_token_service_that_is_not_there_is_a_broken_connection(account):
 
 @pytest.mark.filterwarnings("ignore:The load_credentials_from_dict method:DeprecationWarning")
 def test_workload_identity_exchanges_the_workloads_own_token_and_says_who_pays(service, tmp_path):
-    (tmp_path / "subject").write_text("the.workloads.jwt")
-    federated = {
-        "type": "external_account",
-        "audience": "//iam.googleapis.com/locations/global/workloadIdentityPools/pool/providers/cluster",
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": service.url,
-        "credential_source": {"file": str(tmp_path / "subject")},
-        "quota_project_id": "who-pays",
-    }
+    federated = {**workload(service, tmp_path), "quota_project_id": "who-pays"}
     request = asyncio.run(authorize_with(federated)(REQUEST))
     assert token_of(request) == "Bearer ya29.1"
     assert request.headers["x-goog-user-project"] == "who-pays"

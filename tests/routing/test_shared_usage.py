@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import wraps
 from typing import Any
 
 import pytest
 
 from gateway.errors import RateLimited
 from gateway.ledger.remote import Remote
+from gateway.routing import beside
 from gateway.routing.load import SOON
 from gateway.routing.shared_usage import SharedUsage
 from gateway.telemetry import logs
@@ -67,9 +69,10 @@ def calls(world: World, most: int = 1_000, tokens: int = 10) -> int:
     return most
 
 
-def looped(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[[redis.Server], None]:
-    def run(server: redis.Server) -> None:
-        asyncio.run(test(server))
+def looped(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(**given: Any) -> None:
+        asyncio.run(test(**given))
 
     return run
 
@@ -251,3 +254,29 @@ async def until_known(world: World) -> None:
         asyncio.get_running_loop().call_later(0.005, turn.set)
         await turn.wait()
         turn.clear()
+
+
+@looped
+async def test_a_fault_in_it_is_told_and_does_not_end_it(server, monkeypatch):
+    monkeypatch.setattr(beside, "AGAIN", 0.001)
+    told: list[tuple[str, Any]] = []
+    faults = [ZeroDivisionError(), ZeroDivisionError()]
+
+    def clock() -> float:
+        if told_of and faults:
+            raise faults.pop()
+        return world.clock()
+
+    told_of: list[bool] = []
+    async with processes(server, 2, rpm=60) as parts:
+        (world, _), (_, other) = parts
+        remote = Remote(server.url, logs.make("library"), **PATIENT)
+        usage = SharedUsage(world.book, remote, clock, lambda event, said: told.append((event, said)))
+        told_of.append(True)
+        calls(world, 1)
+        await other.exchange()
+        usage.start()
+        await until_known(world)
+        await usage.close()
+        await remote.close()
+    assert told == [("background_failed", {"task": "sharing of usage", "cause": "ZeroDivisionError"})] * 2
