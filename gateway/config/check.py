@@ -45,8 +45,8 @@ def routes(router: RouterSettings, deployments: Sequence[Named], given: Given) -
     names = aliases | router.model_group_alias.keys()
     targets = names | {deployment.id for deployment in deployments}
     for name, group in router.model_group_alias.items():
-        if group not in aliases:
-            yield (*given["model_group_alias"][1], name), _nowhere(group, aliases)
+        if group not in aliases or ANY in group:
+            yield (*given["model_group_alias"][1], name), _unnamed(group, aliases)
     yield from _policies(router, names, given)
     for index, target in enumerate(router.default_fallbacks):
         if not _served(target, targets):
@@ -96,6 +96,14 @@ def _glob(pattern: str) -> str:
 
 def _nowhere(name: str, names: set[str]) -> str:
     return f"no model has the name {name[:100]!r}{closest(name, names)}"
+
+
+def _unnamed(group: str, aliases: set[str]) -> str:
+    if group not in aliases:
+        return _nowhere(group, aliases)
+    return (
+        f"{group!r} is a wildcard, which has no text for its star here; give the name an entry of its own in model_list"
+    )
 
 
 def _place(value: Any, path: Path_, name: str) -> Path_:

@@ -156,15 +156,23 @@ class Attempt:
         record.error = error if isinstance(error, GatewayError) else None
         record.cut = record.error is None and not (self._over and self._failure is None)
         record.ended = perf_counter()
+        usage: Usage | None = None
+        try:
+            usage = self._used(record)
+        finally:  # whatever is wrong with what came, its place and its connection are given back
+            self._slot.leave()
+            self._tell(usage)
+            if self._response is not None:
+                await self._response.close()
+
+    def _used(self, record: CallRecord) -> Usage | None:
+        """What it used, which the request is told too; None where that is nothing."""
         usage = self._usage
         if usage is None and settling.worked(record, bool(self._written)):
             usage = settling.estimate(self.call, "".join(self._written), self.bound)
         if usage is not None:
             self._exchange.settle(record, usage, cost(usage, self.bound.price))
-        self._tell(usage)
-        self._slot.leave()
-        if self._response is not None:
-            await self._response.close()
+        return usage
 
     def _tell(self, usage: Usage | None) -> None:
         """Tell the router. That a client had no patience is nobody's failure, nor is what could not be asked."""

@@ -1,6 +1,6 @@
 """The gates of one process: one for completions as a whole, one for each deployment with a bound of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 
 from gateway.config.protection import ProtectionSettings
@@ -35,6 +35,12 @@ class Gates:
         self.completions.change(settings.max_concurrent, patience)
         for gate in list(self._calls.values()):
             gate.change(gate.most, patience)
+
+    def prune(self, ids: Collection[str]) -> None:
+        """Forget deployments that are gone, but for those that somebody is at."""
+        for name, gate in list(self._calls.items()):
+            if name not in ids and not (gate.running or gate.waiting):
+                del self._calls[name]
 
     async def enter(self, bounds: Sequence[Bound], tenant: Tenant, left: float | None) -> tuple[Bound, Slot]:
         """A place for one call, which its `leave` gives back: at the first of some deployments that has one, else at

@@ -25,6 +25,7 @@ class Protection:
     def use(self, settings: Settings) -> None:
         """Another configuration from now on."""
         self.gates.use(settings.protection)
+        self.gates.prune({each.id for each in settings.deployments})
         self.reuse.use(settings)
 
     def depths(self) -> Mapping[tuple[str, ...], float]:

@@ -181,6 +181,10 @@ def test_fallbacks_must_lead_somewhere():
 def test_a_further_name_stands_for_an_alias_itself():
     text = "model_list: [{model_name: g/*, params: {model: groq/*}}]\nrouter_settings: {model_group_alias: {x: g/y}}"
     assert one(text).startswith("config.yaml:2: router_settings.model_group_alias.x: no model has the name 'g/y'")
+    assert one(text.replace("g/y", "g/*")) == (
+        "config.yaml:2: router_settings.model_group_alias.x: 'g/*' is a wildcard, which has no text for its star here; "
+        "give the name an entry of its own in model_list"
+    )
 
 
 def test_a_fallback_to_a_model_with_faults_of_its_own_is_not_a_second_fault():

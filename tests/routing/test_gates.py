@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.errors import RateLimited
+from gateway.routing.gates import Gates
 from tests.routing import routes
 from tests.routing.held_provider import entry, turns, world
 
@@ -44,6 +45,19 @@ def test_calls_over_the_bound_wait_and_none_is_refused(tmp_path):
             assert [gate.running for gate in it.gateway.protection.gates._calls.values()] == [0]
 
     asyncio.run(run())
+
+
+def test_a_reload_forgets_the_gates_of_deployments_that_are_gone_and_nobody_is_at():
+    gates = Gates()
+    free, held, kept = (
+        routes.World(routes.entry("m", name, max_parallel_requests=1)).route().first().bound for name in "abc"
+    )
+    places = [gates.enter_now(bound) for bound in (free, held, kept)]
+    for place in (places[0], places[2]):
+        assert place is not None
+        place.leave()
+    gates.prune({"c"})
+    assert set(gates.depths()) == {("completions",), ("calls:b",), ("calls:c",)}
 
 
 def test_a_deployment_with_room_is_called_before_anybody_waits_and_a_wait_is_for_whichever_is_free_first(tmp_path):
