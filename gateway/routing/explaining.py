@@ -62,6 +62,8 @@ def _row(entry: Entry, group: Group, allowed: set[str], now: float, refusal: str
     }
     if entry.limit:
         row["max_input_tokens"] = entry.limit
+    if entry.terms.retries is not None:
+        row["num_retries"] = entry.terms.retries
     if entry.terms.tags:
         row["tags"] = sorted(entry.terms.tags)
     if not taken:

@@ -1,7 +1,7 @@
 """Requests and tokens of deployments, counted together by the processes that share a Redis, for their `rpm` and `tpm`.
 
 It is done beside requests: a process says what it has counted since it last said so, and hears what all have, four
-times a second; twenty times where it has news, or may not call a deployment again before it has heard. Until it hears,
+times a second; twenty times of deployments it has news of, or may not call again before it has heard. Until it hears,
 it takes what each of the others has begun meanwhile to be as much as it has itself (`Load.full`), so that a bound is
 exceeded by less than one request for each process. The others are those that call the deployment, and in the first
 second of a process that begins to call it all that there are.
@@ -128,9 +128,13 @@ class SharedUsage:
         self._book.hurry = None
         await self._beside.close()
 
-    async def exchange(self) -> None:
-        """Say and hear once. Where Redis cannot be asked, this process counts on by itself: `Remote` tells of that."""
-        loads = [load for load in self._book.loads.values() if load.counted]
+    async def exchange(self, *, news: bool = False) -> None:
+        """Say and hear once. Where Redis cannot be asked, this process counts on by itself: `Remote` tells of that.
+
+        Args:
+            news: only of the deployments that this process has something to say of.
+        """
+        loads = [load for load in self._book.loads.values() if load.counted and not (news and _is_said(load))]
         if not loads:
             return
         keys = [_PREFIX, *(key for load in loads for key in (_PREFIX + load.id, f"{_PREFIX}{load.id}:callers"))]
@@ -165,11 +169,20 @@ class SharedUsage:
                 load.others, load.known = 0, False
 
     async def _go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             self._woken.clear()
             self._pressing = False
-            await self.exchange()
+            now = loop.time()
+            await self.exchange(news=now < due)
+            if now >= due:
+                due = now + SECONDS
             await asyncio.sleep(LEAST)
             with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS - LEAST):
+                async with asyncio.timeout_at(due):
                     await self._woken.wait()
+
+
+def _is_said(load: Load) -> bool:
+    return not (load.requests.unsaid or load.tokens.unsaid)

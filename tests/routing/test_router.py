@@ -162,7 +162,7 @@ def test_a_route_is_explained_without_changing_anything():
         entry("m", "a", weight=3),
         entry("m", "b"),
         entry("m", "small", info={"max_input_tokens": 1}, order=1),
-        entry("m", "busy", order=2, rpm=1),
+        entry("m", "busy", order=2, rpm=1, num_retries=0),
         entry("n", "c"),
         entry("o", "d"),
         fallbacks=[{"m": ["n"]}, {"n": ["o"]}],
@@ -177,6 +177,7 @@ def test_a_route_is_explained_without_changing_anything():
     assert (rows["a"]["share"], rows["b"]["share"]) == (0.75, 0.25)
     assert rows["b"]["health"].startswith("half-open")
     assert [name for name, row in rows.items() if "left_out" in row] == ["small", "busy"]
+    assert {name: row["num_retries"] for name, row in rows.items() if "num_retries" in row} == {"busy": 0}
     assert told["fallbacks"] == [{"model": "n", "deployments": ["c"]}, {"model": "o", "deployments": ["d"]}]
     assert world.breaker("b").probes(world.clock.now)
 

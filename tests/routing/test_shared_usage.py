@@ -225,6 +225,21 @@ async def test_what_was_counted_while_redis_was_away_is_told_for_a_minute(server
 
 
 @looped
+async def test_between_whiles_only_what_is_new_is_said(server):
+    server.ask("FLUSHALL")
+    world = World(entry("m", "a", rpm=60), entry("m", "b", rpm=60))
+    remote = Remote(server.url, logs.make("library"), **PATIENT)
+    usage = SharedUsage(world.book, remote, world.clock)
+    world.call(world.route().first().bound)
+    await usage.exchange(news=True)
+    assert server.ask("DBSIZE") == b":3\r\n"  # the processes, and the counts and the callers of one deployment
+    server.ask("FLUSHALL")
+    await usage.exchange(news=True)
+    assert server.ask("DBSIZE") == b":0\r\n"
+    await remote.close()
+
+
+@looped
 async def test_nothing_is_asked_where_nothing_is_counted(server):
     server.ask("FLUSHALL")
     async with processes(server) as parts:

@@ -1,6 +1,6 @@
 """An answer whose body is an async iterator, with the port's timeouts, bounds and errors around it.
 
-`httpx_engine.py` and `asgi_engine.py` give it out; the default engine has its own, thinner one.
+`httpx_transport.py` and `asgi_app.py` give it out; the default engine has its own, thinner one.
 """
 
 import asyncio
