@@ -10,6 +10,10 @@ AGAIN: Final = 1.0
 """Seconds after a fault before the work begins again."""
 
 
+INSISTING: Final = 0.1
+"""Seconds after which work is told again to end: redis-py loses a cancellation that comes while it connects."""
+
+
 class Beside:
     """One such work, in a task of its own. A fault in it is told, as `background_failed`, and does not end it: nobody
     would notice that what it keeps up to date no longer is.
@@ -36,9 +40,9 @@ class Beside:
     async def close(self) -> None:
         """End it."""
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait((task,), timeout=INSISTING)
 
     async def _go_on(self) -> None:
         while True:

@@ -304,3 +304,17 @@ async def test_a_fault_in_it_is_told_and_does_not_end_it(server, monkeypatch):
         await usage.close()
         await remote.close()
     assert told == [("background_failed", {"task": "sharing of usage", "cause": "ZeroDivisionError"})] * 2
+
+
+@looped
+async def test_it_can_be_ended_at_any_moment(server):
+    world = World(entry("m", "a", rpm=60))
+    for turns in range(25):
+        remote = Remote(server.url, logs.make("library"), **PATIENT)
+        usage = SharedUsage(world.book, remote, world.clock)
+        usage.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await usage.close()
+        await remote.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
