@@ -120,6 +120,10 @@ def seedable(rule: Rule) -> bool:
     return rule.kind == "budget" and rule.unit != "requests"
 
 
+INSISTING = 0.1
+"""Seconds after which a task is told again to end: a client that connects may lose the cancellation that comes then."""
+
+
 def cancel(task: "asyncio.Task[Any]") -> None:
     """End a task, whichever loop it is on: an application may run in one loop and be called from another."""
     loop = task.get_loop()
@@ -146,8 +150,9 @@ class Repeated:
         task, self._task = self._task, None
         if task is not None:
             cancel(task)
-            if task.get_loop() is asyncio.get_running_loop():
-                await asyncio.wait([task])
+            while task.get_loop() is asyncio.get_running_loop() and not task.done():
+                await asyncio.wait([task], timeout=INSISTING)
+                cancel(task)
 
     async def _run(self) -> None:
         while True:

@@ -1,12 +1,13 @@
 """Faults of this program in what goes on beside requests: told with their place, and the end of nothing else."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from gateway.errors import Unavailable
 from gateway.ledger.allowances import Amount, Rule
-from gateway.ledger.seeding import Seeding, Touched
+from gateway.ledger.seeding import Repeated, Seeding, Touched
 from gateway.ledger.settling import Settlement, Settling
 from tests.ledger.kit import Log
 
@@ -55,3 +56,22 @@ def test_a_ledger_that_cannot_be_asked_is_told_and_a_fault_of_ours_with_its_plac
     asyncio.run(asyncio.wait_for(work(), 60))
     ((event, told),) = log.events
     assert (event, told["error"], "at" in told) == ("budgets_not_seeded", type(raised).__name__, ours)
+
+
+def test_what_loses_one_cancellation_is_ended_by_the_next():
+    async def run() -> None:
+        begun = asyncio.Event()
+
+        async def deaf_once() -> None:
+            if begun.is_set():
+                await asyncio.sleep(3_600)
+            begun.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3_600)
+
+        work = Repeated(0, deaf_once)
+        work.wake()
+        await begun.wait()
+        await asyncio.wait_for(work.close(), 30)
+
+    asyncio.run(run())
