@@ -14,7 +14,6 @@ from gateway.ledger.counting import Counting
 from gateway.ledger.notices import Notices, Send
 from gateway.ledger.remote import Remote, Script
 from gateway.ledger.rules import bounds
-from gateway.ledger.steady import Steady
 from gateway.ledger.thresholds import Crossing, Thresholds
 from gateway.routing import reporting
 from gateway.routing.deployments import Catalogue
@@ -63,22 +62,21 @@ class Admitting:
         spent: Spent | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
-        url, told = settings.general.redis_url, Steady(log)
-        self.url = url
-        self.remote = Remote(url, told) if url else None
+        url = self.url = settings.general.redis_url
+        self.remote = Remote(url, log) if url else None
         self._allowances: Allowances = (
-            RedisAllowances(self.remote, told, spent=spent)
+            RedisAllowances(self.remote, log, spent=spent)
             if self.remote
-            else MemoryAllowances(told, spent=spent, clock=clock)
+            else MemoryAllowances(log, spent=spent, clock=clock)
         )
-        self._notices = Notices(told, _sender(upstream), self._count, self._first if self.remote else None)
+        self._notices = Notices(log, _sender(upstream), self._count, self._first if self.remote else None)
         shared, thresholds = self.remote is not None, Thresholds(clock)
         self._counting = Counting(self._allowances, self._notices.tell, shared=shared, thresholds=thresholds)
         self._reached = metrics.registry.numbers(names.BUDGET_REACHED)
-        self._log = told
+        self._log = log
         metrics.watch(names.BUDGET_USED, self._used)
         if several and self.remote is None and _bounds_anybody(settings):
-            told.warning("limits_count_per_worker", hint="each worker allows as much; set general_settings.redis_url")
+            log.warning("limits_count_per_worker", hint="each worker allows as much; set general_settings.redis_url")
 
     def __repr__(self) -> str:
         return f"<Admitting {self._counting!r} {self._notices!r}>"

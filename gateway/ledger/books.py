@@ -19,7 +19,6 @@ from gateway.ledger.ledger import Ledger, not_recorded
 from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options, named, options
 from gateway.ledger.ports import Log
-from gateway.ledger.steady import Steady
 from gateway.usage import UsageRecord
 
 CLOSING_SECONDS = 5.0
@@ -44,7 +43,7 @@ class Books:
         self.settings = settings.ledger
         self.options: Options = options(settings)
         self.losses = Losses()
-        self._log = Steady(log)
+        self._log = log
         self._named = named(settings)
         self._wanted = settings.ledger.enabled and self._named
         self._ledger: Ledger | None = None

@@ -16,7 +16,6 @@ from gateway.ledger.journal import REFUSED, Journal
 from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
-from gateway.ledger.steady import Steady
 from gateway.ledger.writer import SHOUT_SECONDS, Writer
 from gateway.usage import UsageRecord
 
@@ -52,7 +51,7 @@ class Ledger:
     def __init__(self, options: Options, log: Log, losses: Losses | None = None) -> None:
         self.options = options
         self.losses = losses or Losses()
-        self._log = Steady(log)
+        self._log = log
         self._shouted_at = float("-inf")
         self._journal: Journal | None = None
         self._writer: Writer | None = None

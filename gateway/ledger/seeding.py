@@ -15,8 +15,8 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.ledger import limits, periods
 from gateway.ledger.allowances import Rule, Spent
+from gateway.ledger.faults import places
 from gateway.ledger.ports import Log
-from gateway.ledger.steady import places
 
 PATIENCE_SECONDS = 1.0
 """How long a request waits for the ledger; then it goes on with what is counted, and the answer counts later."""

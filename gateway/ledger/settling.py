@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from gateway.errors import Unavailable
 from gateway.ledger.allowances import Amount, Rule, Standing
+from gateway.ledger.faults import places
 from gateway.ledger.ports import Log
 from gateway.ledger.seeding import Repeated, cancel
-from gateway.ledger.steady import places
 
 AGAIN_SECONDS = 1.0
 SHOUT_SECONDS = 60.0

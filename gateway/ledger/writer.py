@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import GatewayError, Unavailable
+from gateway.ledger.faults import places
 from gateway.ledger.journal import Journal
 from gateway.ledger.losses import Losses
 from gateway.ledger.options import Options
 from gateway.ledger.ports import Log
-from gateway.ledger.steady import places
 
 if TYPE_CHECKING:
     from gateway.ledger.shipper import Shipper

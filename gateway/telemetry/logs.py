@@ -38,16 +38,36 @@ def make(kind: Literal["json", "console", "library"]) -> Logger:
     """
     if kind == "library":
         bridge: list[Any] = [_correlate, _unquoted, structlog.stdlib.render_to_log_kwargs]
-        host = structlog.wrap_logger(logging.getLogger("gateway"), processors=bridge, wrapper_class=_BOUND)
+        host = structlog.wrap_logger(_Unread(logging.getLogger("gateway")), processors=bridge, wrapper_class=_BOUND)
         return host.bind()  # type: ignore[no-any-return]
     if kind == "json":
         chain: list[Any] = [_stamp, _correlate, _unquoted, _json]
-        out: Any = structlog.BytesLogger(sys.stdout.buffer)
+        out: Any = _Unread(structlog.BytesLogger(sys.stdout.buffer))
     else:
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         chain = [_stamp, _correlate, _unquoted, _in_lines, console]
-        out = structlog.WriteLogger(sys.stdout)
+        out = _Unread(structlog.WriteLogger(sys.stdout))
     return structlog.wrap_logger(out, processors=chain, wrapper_class=_BOUND).bind()  # type: ignore[no-any-return]
+
+
+class _Unread:
+    """An output that may have nobody who reads it: its pipe is broken, its disk is full, its file is closed. What is
+    written to it then is lost, as there is nowhere to say so, and it is nothing that a request may fail of."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+
+    def __getattr__(self, method: str) -> Any:
+        write = getattr(self._out, method)
+
+        def written(*values: Any, **named: Any) -> None:
+            try:
+                write(*values, **named)
+            except (OSError, ValueError):
+                return
+
+        setattr(self, method, written)  # the next line finds it without this search
+        return written
 
 
 def take_over(log: Logger) -> None:

@@ -390,36 +390,6 @@ def test_a_fault_of_the_program_itself_is_told_with_its_place_and_nothing_is_los
     assert "alice" not in str(log.events)
 
 
-class Broken(Log):
-    """A log that nobody reads any more."""
-
-    def info(self, event, **attributes):
-        super().info(event, **attributes)
-        raise BrokenPipeError(event)
-
-    warning = error = info
-
-
-def test_a_log_that_fails_stops_no_shipping_and_no_request(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "TICK_SECONDS", 0.05)
-    log, database = Broken(), tmp_path / "later" / "gateway.db"
-
-    async def work():
-        ledger = kit.ledger(tmp_path, log, f"sqlite:///{database}")
-        with disk_of(0):
-            ledger.append(made(1))
-        with pytest.raises(Unavailable):
-            await ledger.usage("user")
-        database.parent.mkdir()
-        await until(lambda: ledger.health()[1] == "ok, 0 bytes wait in the journal")
-        total = (await ledger.usage("user")).total
-        await ledger.close(10)
-        return total.requests
-
-    assert run(work()) == 1
-    assert {"ledger_not_recording", "ledger_not_shipped", "ledger_shipped_again"} <= set(log.names())
-
-
 def test_a_row_that_the_database_never_takes_is_kept_beside_it_counted_and_stops_no_other(tmp_path, log):
     Store(f"sqlite:///{tmp_path}/gateway.db").prepare()
     with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:

@@ -117,3 +117,38 @@ def test_a_line_is_written_whatever_numbers_and_texts_others_choose(capfdbinary)
     logs.make("json").info("request", tokens=10**30, name="a\ud800", nested=[{"n": 2**70, "none": None}])
     line = orjson.loads(capfdbinary.readouterr().out)
     assert (line["event"], line["tokens"], line["nested"][0]["none"]) == ("request", str(10**30), None)
+
+
+class _Gone:
+    """Standard output whose reader is gone."""
+
+    def write(self, _data: object) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    @property
+    def buffer(self) -> "_Gone":
+        return self
+
+
+@pytest.mark.parametrize("kind", ["json", "console", "library"])
+def test_a_line_that_nobody_reads_any_more_is_lost_and_stops_nobody(kind, monkeypatch):
+    class Unread(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record.getMessage())
+            raise BrokenPipeError
+
+    written: list[str] = []
+    host, handler = logging.getLogger("gateway"), Unread()
+    monkeypatch.setattr("sys.stdout", _Gone())
+    log = logs.make(kind)
+    host.addHandler(handler)
+    try:
+        log.info("request", a=1)
+        log.error("internal_error")
+        log.warning("request")
+    finally:
+        host.removeHandler(handler)
+    assert (len(written) >= 2) == (kind == "library")
