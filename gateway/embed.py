@@ -28,12 +28,12 @@ from gateway.config.source import Source
 from gateway.errors import ConfigError
 from gateway.guards import load as documents
 from gateway.guards.packs import names as packs
-from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
-from gateway.middleware.foreign_observation import Watched
-from gateway.middleware.foreign_prices import Prices, given
-from gateway.middleware.foreign_scope import ForeignScopeMiddleware
-from gateway.middleware.foreign_socket import ForeignSocketMiddleware
-from gateway.middleware.foreign_telling import TellingMiddleware
+from gateway.middleware.foreign.guard import ForeignGuardMiddleware, Unreadable
+from gateway.middleware.foreign.observation import Watched
+from gateway.middleware.foreign.prices import Prices, given
+from gateway.middleware.foreign.scope import ForeignScopeMiddleware
+from gateway.middleware.foreign.socket import ForeignSocketMiddleware
+from gateway.middleware.foreign.telling import TellingMiddleware
 from gateway.telemetry import logs
 from gateway.telemetry.logs import Logger
 from gateway.wire.asgi import App

@@ -20,7 +20,7 @@ from gateway.errors import ConfigError
 from gateway.exchange import LOCAL_KEY
 from gateway.wire import asgi, json, sse
 from gateway.wire.lifespan import lifespan
-from tests.middleware.foreign_kit import CHAT, JSON, TEXT, App, aask, ask, chunk
+from tests.middleware.foreign.kit import CHAT, JSON, TEXT, App, aask, ask, chunk
 
 EMAIL, CARD = "bob@corp.example.com", "4111 1111 1111 1111"
 POLICY = """

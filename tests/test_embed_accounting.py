@@ -22,8 +22,8 @@ from gateway.usage import UsageRecord
 from gateway.wire import asgi, json
 from gateway.wire.lifespan import lifespan
 from tests.ledger.kit import queries
-from tests.middleware.foreign_kit import CHAT, JSON, TEXT, App, aask
-from tests.middleware.foreign_telemetry_kit import USED, answer, app, events
+from tests.middleware.foreign.kit import CHAT, JSON, TEXT, App, aask
+from tests.middleware.foreign.telemetry_kit import USED, answer, app, events
 
 PRICES = {"*": {"input_cost_per_token": 0.001, "output_cost_per_token": 0.002}}
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}], "user": "alice"}

@@ -31,8 +31,8 @@ from gateway.usage import UsageRecord
 from gateway.wire import json
 from gateway.wire.lifespan import lifespan
 from tests.ledger.kit import queries
-from tests.middleware.foreign_kit import CHAT, JSON, TEXT, App, Reply, aask
-from tests.middleware.foreign_telemetry_kit import answer, events
+from tests.middleware.foreign.kit import CHAT, JSON, TEXT, App, Reply, aask
+from tests.middleware.foreign.telemetry_kit import answer, events
 
 MASTER = "master-key-of-the-tests"
 PRICES = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.002}

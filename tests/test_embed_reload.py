@@ -18,7 +18,7 @@ from gateway.errors import ConfigError
 from gateway.wire import json
 from gateway.wire.lifespan import lifespan
 from tests.ledger import redis
-from tests.middleware.foreign_kit import CHAT, Reply, aask
+from tests.middleware.foreign.kit import CHAT, Reply, aask
 from tests.test_embed_callers import MASTER, Backend, ask, config, key_in, starlette, told
 from tests.test_embed_sockets import running
 

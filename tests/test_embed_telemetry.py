@@ -20,8 +20,8 @@ import gateway
 from gateway import GuardrailMiddleware, TelemetryMiddleware, protect
 from gateway.wire import sse
 from gateway.wire.lifespan import lifespan
-from tests.middleware.foreign_kit import CHAT, JSON, App, aask
-from tests.middleware.foreign_telemetry_kit import answer, events
+from tests.middleware.foreign.kit import CHAT, JSON, App, aask
+from tests.middleware.foreign.telemetry_kit import answer, events
 
 ROOT = Path(__file__).parent.parent
 EMAIL = "bob@corp.example.com"
@@ -199,8 +199,8 @@ from starlette.routing import Route
 from gateway import GuardrailMiddleware, TelemetryMiddleware, protect
 from gateway.wire import asgi
 from gateway.wire.lifespan import lifespan
-from tests.middleware.foreign_kit import CHAT, JSON, aask
-from tests.middleware.foreign_telemetry_kit import events
+from tests.middleware.foreign.kit import CHAT, JSON, aask
+from tests.middleware.foreign.telemetry_kit import events
 
 memory = InMemorySpanExporter()
 tracer = trace.get_tracer("theirs")
@@ -282,8 +282,8 @@ def test_spans_go_where_the_applications_own_go_and_make_one_tree_with_them(way,
 LIGHT = """
 import asyncio, sys
 from gateway import TelemetryMiddleware
-from tests.middleware.foreign_kit import App, aask
-from tests.middleware.foreign_telemetry_kit import answer
+from tests.middleware.foreign.kit import App, aask
+from tests.middleware.foreign.telemetry_kit import answer
 served = TelemetryMiddleware(App([answer()]))
 asyncio.run(aask(served, {"model": "m", "messages": []}))
 print(any(name.startswith("opentelemetry") for name in sys.modules))

@@ -13,8 +13,8 @@ from gateway.ledger.admission import Admission
 from gateway.ledger.allowances import Amount, Spent
 from gateway.ledger.keys import Database, SqlEndUsers, SqlKeys
 from gateway.ledger.rules import bounds
-from gateway.middleware.foreign_admission import ForeignAdmissionMiddleware
-from gateway.middleware.foreign_prices import Prices
+from gateway.middleware.foreign.admission import ForeignAdmissionMiddleware
+from gateway.middleware.foreign.prices import Prices
 from gateway.middleware.identity import IdentityMiddleware
 from gateway.routing import estimating
 from gateway.routing.deployments import Catalogue
@@ -129,7 +129,7 @@ class Entering:
 
 
 def estimator(prices: Prices) -> estimating.Estimate:
-    """What estimates requests to an app whose models cost so much; see `gateway.middleware.foreign_weight`."""
+    """What estimates requests to an app whose models cost so much; see `gateway.middleware.foreign.weight`."""
 
     async def estimate(request: CompletionRequest) -> Amount:
         return await estimating.together(request, prices.of(request.model), tokens.encoding_for(request.model))

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 from gateway.guards.policy import Policy
-from gateway.middleware.foreign_observation import Telling
+from gateway.middleware.foreign.observation import Telling
 from gateway.wire.asgi import App, Message, Receive, Scope, Send
 
 _DEEPEST = 64

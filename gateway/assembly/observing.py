@@ -9,6 +9,7 @@ from gateway.errors import ConfigError
 from gateway.routing import reporting
 from gateway.routing.upstream import Upstream
 from gateway.telemetry import conventions as names
+from gateway.telemetry import logs
 from gateway.telemetry.export import metrics_sender, select
 from gateway.telemetry.export.metrics_sender import MetricsSender
 from gateway.telemetry.instruments import table
@@ -44,7 +45,7 @@ class Observing:
         post = reporting.poster(upstream)
         exporters = Exporters(lambda: select.make(plan, post, log))
         self.telemetry = Telemetry(options, log, exporters, self.metrics)
-        self.metrics.watch(names.TELEMETRY_DROPPED, lambda: {("spans",): float(exporters.dropped())})
+        self.metrics.watch(names.TELEMETRY_DROPPED, lambda: _dropped(exporters))
         self._log, self._post = log, post
         self._shares = folder is not None
         self._sender: MetricsSender | None = None
@@ -89,6 +90,10 @@ class Observing:
         if self._sender is not None:
             closing.append(self._sender.close(CLOSING_SECONDS))
         await asyncio.gather(*closing)
+
+
+def _dropped(exporters: Exporters) -> dict[tuple[str, ...], float]:
+    return {("spans",): float(exporters.dropped()), ("logs",): float(logs.lost())}
 
 
 def _shared(folder: Path, plan: Plan, log: Logger) -> Store:

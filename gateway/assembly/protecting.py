@@ -15,12 +15,12 @@ from gateway.guards.policy import Policy
 from gateway.guards.ports import Pool
 from gateway.identity.tokens import Caller
 from gateway.middleware.errors import ErrorMiddleware
-from gateway.middleware.foreign import ForeignGuardMiddleware, Unreadable
-from gateway.middleware.foreign_observation import Watched
-from gateway.middleware.foreign_prices import Prices
-from gateway.middleware.foreign_scope import ForeignScopeMiddleware, LeavingMiddleware
-from gateway.middleware.foreign_socket import ForeignSocketMiddleware
-from gateway.middleware.foreign_telling import TellingMiddleware
+from gateway.middleware.foreign.guard import ForeignGuardMiddleware, Unreadable
+from gateway.middleware.foreign.observation import Watched
+from gateway.middleware.foreign.prices import Prices
+from gateway.middleware.foreign.scope import ForeignScopeMiddleware, LeavingMiddleware
+from gateway.middleware.foreign.socket import ForeignSocketMiddleware
+from gateway.middleware.foreign.telling import TellingMiddleware
 from gateway.routing import call, guarding
 from gateway.routing.deployments import Catalogue
 from gateway.routing.upstream import Upstream

@@ -11,8 +11,8 @@ from gateway.ledger import prices as ledger
 from gateway.ledger.books import Books
 from gateway.ledger.cost import Price
 from gateway.middleware.accounting import Recording
-from gateway.middleware.foreign_observation import Telling
-from gateway.middleware.foreign_prices import Prices
+from gateway.middleware.foreign.observation import Telling
+from gateway.middleware.foreign.prices import Prices
 from gateway.routing.upstream import Upstream
 from gateway.telemetry import conventions
 from gateway.telemetry.export import ambient

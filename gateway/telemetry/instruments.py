@@ -99,7 +99,7 @@ COMMON = (
         "Time a policy took to judge.",
         _JUDGED, _SHORT),
     Instrument(names.TELEMETRY_DROPPED, _COUNTER, "{item}",
-        "Telemetry that was lost because its receiver did not take it.",
+        "Telemetry that was lost because its receiver did not take it: spans, and lines of the log.",
         (names.SIGNAL,)),
     Instrument(names.DEPLOYMENT_STATE, Kind.GAUGE, "{worker}",
         "Worker processes that see a deployment in this state.",

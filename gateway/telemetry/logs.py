@@ -52,7 +52,10 @@ def make(kind: Literal["json", "console", "library"]) -> Logger:
 
 class _Unread:
     """An output that may have nobody who reads it: its pipe is broken, its disk is full, its file is closed. What is
-    written to it then is lost, as there is nowhere to say so, and it is nothing that a request may fail of."""
+    written to it then is lost, and counted; no request may fail of it."""
+
+    lost = 0
+    """Lines that this process could not write."""
 
     def __init__(self, out: Any) -> None:
         self._out = out
@@ -64,10 +67,15 @@ class _Unread:
             try:
                 write(*values, **named)
             except (OSError, ValueError):
-                return
+                _Unread.lost += 1
 
         setattr(self, method, written)  # the next line finds it without this search
         return written
+
+
+def lost() -> int:
+    """How many lines this process could not write."""
+    return _Unread.lost
 
 
 def take_over(log: Logger) -> None:

@@ -123,7 +123,7 @@ def test_every_request_header_that_is_read_is_in_it_and_no_other(said: dict[str,
 
 def headers_read() -> Iterator[str]:
     """The names in `headers.first(scope, b"…", …)`, wherever it is called."""
-    for file in (*(PACKAGE / "middleware").glob("*.py"), PACKAGE / "endpoints" / "completions.py"):
+    for file in (*(PACKAGE / "middleware").rglob("*.py"), PACKAGE / "endpoints" / "completions.py"):
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "headers.first":
                 yield from (ast.literal_eval(name).decode() for name in node.args[1:])

@@ -13,7 +13,7 @@ from gateway.guards.policy import Policy
 from gateway.guards.vault import Form, Vault
 from gateway.wire import sse
 from tests.guards import kit
-from tests.middleware.foreign_kit import CHAT, SSE, TEXT, App, Reply, ask, front
+from tests.middleware.foreign.kit import CHAT, SSE, TEXT, App, Reply, ask, front
 
 FIELDS = ("content", "reasoning_content", "refusal", "unheard_of")
 Spoken = dict[tuple[int, str], str]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.wire import json, sse
-from tests.middleware.foreign_kit import CHAT, SSE, TEXT, App, ask, canary, chunk, front, said
+from tests.middleware.foreign.kit import CHAT, SSE, TEXT, App, ask, canary, chunk, front, said
 
 WORD = "xylophone"
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.assembly.entering import estimator
 from gateway.ledger.allowances import Amount
-from gateway.middleware.foreign_prices import Prices
-from gateway.middleware.foreign_prices import given as priced
-from gateway.middleware.foreign_weight import UNSAID, weighed
+from gateway.middleware.foreign.prices import Prices
+from gateway.middleware.foreign.prices import given as priced
+from gateway.middleware.foreign.weight import UNSAID, weighed
 from gateway.wire import chat
 from gateway.wire.paths import Language
 

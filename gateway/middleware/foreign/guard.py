@@ -21,14 +21,15 @@ from gateway.guards.matching import draw
 from gateway.guards.policy import Policy, begin
 from gateway.guards.vault import Vault
 from gateway.guards.verdict import Verdict
-from gateway.middleware import foreign_body, foreign_who
 from gateway.middleware.body_limit import BodyLimitMiddleware
-from gateway.middleware.foreign_answer import Answering
-from gateway.middleware.foreign_body import Body
-from gateway.middleware.foreign_capture import Keeper
-from gateway.middleware.foreign_observation import OBSERVATION_KEY, Observation
-from gateway.middleware.foreign_rendering import Rendering, withhold
-from gateway.middleware.foreign_scope import is_farewell
+from gateway.middleware.foreign import body as foreign_body
+from gateway.middleware.foreign import who as foreign_who
+from gateway.middleware.foreign.answer import Answering
+from gateway.middleware.foreign.body import Body
+from gateway.middleware.foreign.capture import Keeper
+from gateway.middleware.foreign.observation import OBSERVATION_KEY, Observation
+from gateway.middleware.foreign.rendering import Rendering, withhold
+from gateway.middleware.foreign.scope import is_farewell
 from gateway.middleware.guard_input import context_of, failed, refusal
 from gateway.wire import chat, json, walk
 from gateway.wire.paths import Language, below_root, foreign_model_in, language_of

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from gateway import GuardrailMiddleware, TelemetryMiddleware, protect
 from gateway.errors import ConfigError
-from gateway.middleware import foreign_call, foreign_reading
-from gateway.middleware.foreign_reading import Reading
+from gateway.middleware.foreign import call as foreign_call
+from gateway.middleware.foreign import reading as foreign_reading
+from gateway.middleware.foreign.reading import Reading
 from gateway.wire import asgi, json, sse
-from tests.middleware.foreign_kit import CHAT, JSON, SSE, TEXT, App, Reply, aask
-from tests.middleware.foreign_telemetry_kit import MODEL, USED, answer, app, events, told
+from tests.middleware.foreign.kit import CHAT, JSON, SSE, TEXT, App, Reply, aask
+from tests.middleware.foreign.telemetry_kit import MODEL, USED, answer, app, events, told
 
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}], "temperature": 0.5, "max_tokens": 9}
 STREAM = {**ASKED, "stream": True}

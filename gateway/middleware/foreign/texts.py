@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.guards.fields import Field, Fields, JsonField
 from gateway.guards.policy import Run
-from gateway.middleware.foreign_capture import Keeper
-from gateway.middleware.foreign_logprobs import Logprobs
+from gateway.middleware.foreign.capture import Keeper
+from gateway.middleware.foreign.logprobs import Logprobs
 from gateway.wire import chat, walk
 from gateway.wire.known import WORDS
 from gateway.wire.paths import Language

@@ -7,10 +7,10 @@ from time import perf_counter
 from typing import Any
 
 from gateway.ledger import tokens
-from gateway.middleware import foreign_body
-from gateway.middleware.foreign_body import Inflater, content_type
-from gateway.middleware.foreign_call import shown
-from gateway.middleware.foreign_usage import usage
+from gateway.middleware.foreign import body as foreign_body
+from gateway.middleware.foreign.body import Inflater, content_type
+from gateway.middleware.foreign.call import shown
+from gateway.middleware.foreign.usage import usage
 from gateway.types import EndReason, Opening, Usage
 from gateway.wire import chat, json, sse
 from gateway.wire.blocks import Splitter

@@ -9,8 +9,8 @@ from gateway.guards import load
 from gateway.guards.assemble import assembled
 from gateway.guards.policy import Policy
 from gateway.guards.ports import Ports
-from gateway.middleware.foreign import ForeignGuardMiddleware
-from gateway.middleware.foreign_scope import ForeignScopeMiddleware
+from gateway.middleware.foreign.guard import ForeignGuardMiddleware
+from gateway.middleware.foreign.scope import ForeignScopeMiddleware
 from gateway.wire import asgi, json, sse
 
 JSON = (b"content-type", b"application/json")

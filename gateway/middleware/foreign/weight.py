@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.middleware.foreign_call import shown
+from gateway.middleware.foreign.call import shown
 from gateway.types import CompletionRequest, Prompt
 from gateway.wire import json
 from gateway.wire.paths import Language

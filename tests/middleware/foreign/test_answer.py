@@ -16,7 +16,7 @@ from gateway.guards.policy import OnBlock, Policy
 from gateway.guards.vault import Form
 from gateway.wire import asgi, json, sse
 from tests.guards import kit
-from tests.middleware.foreign_kit import CHAT, JSON, SSE, TEXT, App, aask, ask, canary, chunk, front, said
+from tests.middleware.foreign.kit import CHAT, JSON, SSE, TEXT, App, aask, ask, canary, chunk, front, said
 
 MAIL = Policy("mail", guards=(kit.Mail(),), forms={"mail": Form(restore=True)})
 SHADOW = Policy("watch", guards=(kit.Mail("block"),), mode="shadow")

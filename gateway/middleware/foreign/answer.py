@@ -9,12 +9,13 @@ from starlette.types import Message, Send
 from gateway.errors import GatewayError, GuardrailUnavailable, InvalidValue
 from gateway.guards.fields import Fields
 from gateway.guards.verdict import Verdict
-from gateway.middleware import foreign_body, foreign_scope
-from gateway.middleware.foreign_body import Inflater, content_type
-from gateway.middleware.foreign_capture import Keeper
-from gateway.middleware.foreign_rendering import Rendering, failure
-from gateway.middleware.foreign_scope import Stopped
-from gateway.middleware.foreign_texts import Texts
+from gateway.middleware.foreign import body as foreign_body
+from gateway.middleware.foreign import scope as foreign_scope
+from gateway.middleware.foreign.body import Inflater, content_type
+from gateway.middleware.foreign.capture import Keeper
+from gateway.middleware.foreign.rendering import Rendering, failure
+from gateway.middleware.foreign.scope import Stopped
+from gateway.middleware.foreign.texts import Texts
 from gateway.wire import json, sse, walk
 from gateway.wire.blocks import Block, Splitter
 

@@ -10,7 +10,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.guards.policy import Policy
 from gateway.guards.verdict import Verdict
-from gateway.middleware.foreign_capture import Keeper
+from gateway.middleware.foreign.capture import Keeper
 from gateway.middleware.guard_input import refusal
 from gateway.types import CompletionRequest
 from gateway.wire import chat, json, sse

@@ -9,8 +9,8 @@ from gateway.errors import ClientDisconnected, InternalError, Unavailable
 from gateway.exchange import SCOPE_KEY, Exchange
 from gateway.middleware import headers
 from gateway.middleware.accounting import keep
-from gateway.middleware.foreign_observation import OBSERVATION_KEY, Observation, Telling
-from gateway.middleware.foreign_scope import answer, minted
+from gateway.middleware.foreign.observation import OBSERVATION_KEY, Observation, Telling
+from gateway.middleware.foreign.scope import answer, minted
 from gateway.telemetry import logs
 from gateway.telemetry.export import ambient
 from gateway.wire.paths import below_root, language_of

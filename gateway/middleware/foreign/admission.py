@@ -14,11 +14,13 @@ from gateway.identity.callers import Callers
 from gateway.ledger.admission import Admission, used
 from gateway.ledger.allowances import Reservation
 from gateway.middleware import admission as admissions
-from gateway.middleware import foreign_body, foreign_who, permission
+from gateway.middleware import permission
 from gateway.middleware.body import nobody_named
 from gateway.middleware.body_limit import BodyLimitMiddleware
-from gateway.middleware.foreign_body import Body
-from gateway.middleware.foreign_weight import weighed
+from gateway.middleware.foreign import body as foreign_body
+from gateway.middleware.foreign import who as foreign_who
+from gateway.middleware.foreign.body import Body
+from gateway.middleware.foreign.weight import weighed
 from gateway.wire import chat, json
 from gateway.wire.paths import Language, below_root, foreign_model_in, language_of
 

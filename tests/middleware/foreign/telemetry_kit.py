@@ -13,7 +13,7 @@ import pytest
 from gateway import GuardrailMiddleware, TelemetryMiddleware
 from gateway.embed import Protected
 from gateway.wire import asgi, json, sse
-from tests.middleware.foreign_kit import SSE, App, Reply, aask
+from tests.middleware.foreign.kit import SSE, App, Reply, aask
 from tests.telemetry.kit import plain
 
 MODEL = "gpt-4o-2024-08-06"

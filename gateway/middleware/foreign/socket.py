@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import GatewayError, MethodNotAllowed
 from gateway.identity.callers import Callers
-from gateway.middleware.foreign_scope import said
+from gateway.middleware.foreign.scope import said
 from gateway.middleware.identity import check_path, presented_key
 from gateway.wire.paths import OPEN_PATHS, below_root, language_of
 

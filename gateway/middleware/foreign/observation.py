@@ -22,10 +22,12 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.ledger import tokens
 from gateway.ledger.cost import cost
-from gateway.middleware import foreign_body, foreign_call, foreign_who
 from gateway.middleware.accounting import Recording
-from gateway.middleware.foreign_prices import Prices
-from gateway.middleware.foreign_reading import Reading
+from gateway.middleware.foreign import body as foreign_body
+from gateway.middleware.foreign import call as foreign_call
+from gateway.middleware.foreign import who as foreign_who
+from gateway.middleware.foreign.prices import Prices
+from gateway.middleware.foreign.reading import Reading
 from gateway.telemetry.telemetry import Telemetry
 from gateway.types import Usage
 from gateway.wire import chat
