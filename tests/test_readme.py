@@ -63,7 +63,7 @@ def test_every_command_is_in_the_readme():
 
 
 def test_every_header_the_gateway_reads_or_writes_is_in_the_readme():
-    sources = (README.parent / "gateway" / "middleware").glob("*.py")
+    sources = (README.parent / "gateway" / "middleware").rglob("*.py")
     named = {name for path in sources for name in re.findall(r'b"(x-[a-z-]+)"', path.read_text())}
     assert named
     assert not [name for name in named if name not in README.read_text()]
