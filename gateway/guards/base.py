@@ -116,7 +116,7 @@ class Against(Protocol):
 class SpanGuard(Protocol):
     """Judges one text at once, without I/O, in microseconds; its decisions hold at every cut of a stream.
 
-    It may also be a `Judging`.
+    It may also be a `Judging` or a `Remembering`.
     """
 
     @property
@@ -148,4 +148,31 @@ class Judging(Protocol):
 
     def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
         """`find(text, path)` and `settled(text)`."""
+        ...
+
+
+class Reading(Protocol):
+    """A guard at one text that comes in pieces. It keeps what it needs of what has come: where the last matches ended,
+    and the last characters. Places are characters counted from the beginning of the whole text."""
+
+    def more(self, text: str, path: str, since: int, *, closing: bool) -> tuple[list[Finding], int]:
+        """What is found after `text` has come, in order of start, and the place before which nothing can change.
+
+        Findings that start before that place are exactly those that `find` has in the whole text, and end at or before
+        it; one that starts behind it may still grow, change or go. Once nothing more comes, there are no others.
+
+        Args:
+            text: what has come since the last call; perhaps nothing.
+            since: up to where the text has been settled, for all that judge it. What starts before is left out.
+            closing: nothing more comes; there is no further call.
+        """
+        ...
+
+
+class Remembering(Protocol):
+    """A `SpanGuard` whose findings may hang on all that stands before, such as where a row of matches began. In a
+    stream it is only asked by way of its reading, which looks at each character once, or nearly."""
+
+    def reading(self) -> Reading:
+        """What reads one text."""
         ...

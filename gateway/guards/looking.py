@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.guards.base import Finding, SpanGuard
+from gateway.guards.base import Finding, Reading, SpanGuard
 from gateway.guards.policy import Run, is_sound
 
 Noted = tuple[Finding, Run]
@@ -11,13 +11,44 @@ Noted = tuple[Finding, Run]
 
 
 class Reader(NamedTuple):
-    """A guard at work for a policy. `judge` does `find(text, path)` and `settled(text)` at once, where a guard can, and
-    `judge_from` that for the part of a text that is not settled yet."""
+    """A guard at work for a policy, on one text. `judge` does `find(text, path)` and `settled(text)` at once, where a
+    guard can; `reading` is there when the guard is `Remembering`, and is asked instead."""
 
     guard: SpanGuard
     run: Run
     judge: Callable[[str, str], tuple[list[Finding], int]] | None = None
-    judge_from: Callable[[str, str, int], tuple[list[Finding], int]] | None = None
+    reading: Reading | None = None
+
+
+class Fresh(NamedTuple):
+    """What readings have not been shown: the `text` at the end of a buffer that begins at `base` of the whole text, of
+    which what starts before `since` of the buffer is settled. After the place `cut` of the whole text, `missing`
+    characters are not in the buffer."""
+
+    text: str
+    base: int
+    since: int
+    cut: int
+    missing: int
+
+    def read(self, reading: Reading, path: str, *, closing: bool) -> tuple[list[Finding], int]:
+        """What `reading` says, at places of the buffer."""
+        found, settled = reading.more(self.text, path, self.base + self.since, closing=closing)
+        if not self.missing:
+            base = self.base
+            return [_at(one, one.start - base, one.end - base) for one in found] if base else found, settled - base
+        there = [one for one in found if not self._is_missing(one.start) and not self._is_missing(one.end - 1)]
+        return [_at(one, self._place(one.start), self._place(one.end)) for one in there], self._place(settled)
+
+    def _is_missing(self, place: int) -> bool:
+        return self.cut <= place < self.cut + self.missing
+
+    def _place(self, place: int) -> int:
+        return (min(place, self.cut) if place < self.cut + self.missing else place - self.missing) - self.base
+
+
+def _at(one: Finding, start: int, end: int) -> Finding:
+    return Finding(one.guard, one.rule, one.category, one.action, one.path, start, end, one.score)
 
 
 class Hits(NamedTuple):
@@ -31,20 +62,19 @@ class Hits(NamedTuple):
 def readers(runs: Iterable[Run]) -> list[Reader]:
     """The span guards of all these policies."""
     return [
-        Reader(guard, run, getattr(guard, "judge", None), getattr(guard, "judge_from", None))
+        Reader(guard, run, getattr(guard, "judge", None), read() if (read := getattr(guard, "reading", None)) else None)
         for run in runs
         for guard in run.policy.spans
     ]
 
 
 def look(
-    readers: Sequence[Reader], buffer: str, path: str, *, closing: bool, since: int = 0
+    readers: Sequence[Reader], buffer: str, path: str, fresh: Fresh, *, closing: bool
 ) -> tuple[list[Hits] | None, list[tuple[Reader, str]]]:
     """What every guard says of `buffer`, and those that failed, each with the class of what it raised.
 
     The first is None when no guard finds anything and everything is settled; a reader that is not in it has found
-    nothing and is settled to the end. `closing`: nothing more comes, so everything is settled. What starts before
-    `since` is settled already, and need not be found again.
+    nothing and is settled to the end. `closing`: nothing more comes, so everything is settled.
     """
     end = len(buffer)
     hits: list[Hits] = []
@@ -52,10 +82,10 @@ def look(
     for reader in readers:
         guard = reader.guard
         try:
-            if closing:
+            if reader.reading is not None:
+                found, settled = fresh.read(reader.reading, path, closing=closing)
+            elif closing:
                 found, settled = guard.find(buffer, path), end
-            elif reader.judge_from is not None:
-                found, settled = reader.judge_from(buffer, path, since)
             elif reader.judge is not None:
                 found, settled = reader.judge(buffer, path)
             else:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from gateway.guards import merge
 from gateway.guards.base import Finding
-from gateway.guards.looking import Hits, Noted, look, needed, readers
+from gateway.guards.looking import Fresh, Hits, Noted, look, needed, readers
 from gateway.guards.overlong import Place, Swallowed, decide, lifted
 from gateway.guards.policy import Run
 from gateway.guards.vault import Vault
@@ -40,8 +40,8 @@ class Window:
     """
 
     __slots__ = (
-        "_base", "_buffer", "_context", "_extra", "_look_at", "_max_held", "_observing", "_readers", "_runs", "_sent",
-        "_swallowed", "_vault", "blocked", "changed", "path",
+        "_base", "_buffer", "_context", "_extra", "_fresh", "_look_at", "_max_held", "_observing", "_readers", "_runs",
+        "_sent", "_swallowed", "_vault", "blocked", "changed", "path",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Window:
         self._buffer = ""
         self._base = 0
         self._sent = 0
+        self._fresh = 0
         self._look_at = 1
         self._extra: list[Noted] = []
         self._swallowed: Swallowed | None = None
@@ -90,11 +91,11 @@ class Window:
         if found is None:
             if len(self._buffer) - self._sent + len(text) >= self._max_held:
                 return self._in_slices(text)
-            self._buffer += text
+            self._take(text)
             return self._timed() if len(self._buffer) - self._sent >= self._look_at else ""
         at = self._base + len(self._buffer) + self._skipped
         self._extra += ((_moved(finding, at, len(text)), run) for finding, run in found)
-        self._buffer += text
+        self._take(text)
         return self._timed() + self._bounded()
 
     def close(self, text: str = "") -> str:
@@ -105,13 +106,18 @@ class Window:
         if len(self._buffer) - self._sent + len(text) >= self._max_held:
             given = self.feed(text)
         else:
-            self._buffer += text
+            self._take(text)
         return given if self.blocked is not None else given + self._timed(closing=True)
 
     def block(self, run: Run) -> None:
         """Stop the text for a reason found elsewhere; what is held is dropped."""
         self.blocked = self.blocked or run
         self._buffer = self._buffer[: self._sent]
+
+    def _take(self, text: str) -> None:
+        """Put `text` where guards will look at it."""
+        self._buffer += text
+        self._fresh += len(text)
 
     @property
     def _skipped(self) -> int:
@@ -131,14 +137,19 @@ class Window:
         at = 0
         while at < len(text) and self.blocked is None:
             room = max(1, self._max_held - (len(self._buffer) - self._sent))
-            self._buffer += text[at : at + room]
+            self._take(text[at : at + room])
             at += room
             given += (self._timed(), self._bounded())
         return "".join(given)
 
     def _look(self, *, closing: bool) -> list[Hits] | None:
         """See `look`; a guard that fails stops the text, or is not asked again, as its policy says."""
-        hits, failed = look(self._readers, self._buffer, self.path, closing=closing, since=self._sent)
+        buffer, swallowed = self._buffer, self._swallowed
+        text = buffer[len(buffer) - self._fresh :] if self._fresh else ""
+        cut, missing = (swallowed.cut, swallowed.skipped) if swallowed is not None else (0, 0)
+        fresh = Fresh(text, self._base, self._sent, cut, missing)
+        self._fresh = 0
+        hits, failed = look(self._readers, buffer, self.path, fresh, closing=closing)
         for reader, reason in failed:
             reader.run.fail("error", f"{reader.guard.name}: {reason}")
             self._readers.remove(reader)

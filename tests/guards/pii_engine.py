@@ -3,14 +3,15 @@
 from functools import cache
 from typing import Any
 
+import regex
 from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
-from gateway.guards.pii import context, islands, phone, rows
+from gateway.guards.pii import context, islands
 from gateway.guards.pii.defaults import KNOWN, REGIONS
-from gateway.guards.pii.detect import Detector, addresses, detector
-from gateway.guards.pii.recognizers import presidio
+from gateway.guards.pii.detect import Detector, detector
+from gateway.guards.pii.recognizers import MOST, presidio
 
 _phrases = cache(context.phrases)
 
@@ -49,21 +50,25 @@ def ours() -> Detector:
     return detector(dict.fromkeys(KNOWN), REGIONS)
 
 
+_ENDLESS = regex.compile(rf"[.]\d{{{MOST + 1},}}|%[0-9a-zA-Z]{{{MOST + 1},}}")
+_NEAR = 64
+
+
 def beyond(text: str) -> list[tuple[str, int, int]]:
-    """Entities and where our answers may be others than Presidio's, as `gateway.guards.pii.detect` says: rows of
-    matches that overlap, or overlap a long one, runs of digits too long for a number, too long names of machines."""
-    areas = [("PHONE_NUMBER", *run) for run in phone.runs(text) if run[1] - run[0] > phone.LONGEST]
+    """Entities and where our answers may be others than Presidio's, for no candidate may be of any length: names of
+    machines (RFC 1035) and of mailboxes (RFC 5321) that are too long, decimals of a second, and zones of IPv6."""
     hosts = (match.span() for match in islands.HOST.finditer(text))
-    areas += (("URL", start, end) for start, end in hosts if end - start > islands.MAX_HOST)
-    for one in ours().recognizers:
-        for pattern in one.patterns:
-            if not pattern.alone:
-                spans = addresses(one, text) if one.cut == "email" else pattern.spans(text)
-                found = (group for group in rows.groups(spans) if rows.is_row(group))
-                areas += ((one.entity, group[0][0], max(end for _, end in group)) for group in found)
-                long = (span for span in spans if span[1] - span[0] > rows.LONGEST)
-                areas += ((one.entity, start - rows.LONGEST, end) for start, end in long)
+    areas = [("URL", start, end) for start, end in hosts if end - start > islands.MAX_HOST]
+    areas += (("EMAIL_ADDRESS", *match.span()) for match in _TOO_LONG.finditer(text))
+    for match in _ENDLESS.finditer(text):
+        areas += ((entity, match.start() - _NEAR, match.end() + _NEAR) for entity in ("DATE_TIME", "IP_ADDRESS"))
     return areas
+
+
+_TOO_LONG = regex.compile(
+    rf"[^\s@]{{{islands.MAX_LOCAL + 1},}}@[^\s@]*(?:@[^\s@]*)*|[^\s@]*@[^\s@]{{{islands.MAX_DOMAIN},}}(?:@[^\s@]*)*"
+)
+"""A name that is too long, with the addresses that it runs into."""
 
 
 def inside(areas: list[tuple[str, int, int]], hit: tuple[str, int, int, float]) -> bool:

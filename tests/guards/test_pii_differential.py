@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -15,15 +14,13 @@ from tests.guards import pii_texts
 from tests.guards.pii_engine import beyond, found, inside, theirs
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-NAME_TOO_LONG = re.compile(r"[^\s@]{64}@|@\S{256}")
-"""Our addresses have at most 64 characters before the @ and 256 after it (`gateway.guards.pii.islands`)."""
 
 
 def differences(texts: Iterator[str]) -> tuple[int, list[str]]:
     compared, different = 0, []
     for text in texts:
         expected = theirs(text)
-        if expected is None or NAME_TOO_LONG.search(text):
+        if expected is None:
             found(text)  # it must not raise
             continue
         compared += 1

@@ -1,7 +1,7 @@
 """What `settled` promises, at every cut of texts with planted values, and what it does not hold."""
 
 import random
-from dataclasses import replace
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,6 @@ OWN = (
 )
 GUARD = build(PiiConfig(custom=OWN))
 assert isinstance(GUARD, PiiGuard)
-CONTEXT = GUARD.shortest_context()
 
 
 def held_to_its_word(text: str, cuts: list[int]) -> None:
@@ -35,13 +34,27 @@ def held_to_its_word(text: str, cuts: list[int]) -> None:
         before = [one for one in GUARD.find(begun, "") if one.start < index]
         assert before == [one for one in whole if one.start < index]
         assert all(one.end <= index for one in before)
-        window = max(0, index - CONTEXT)
-        after = [shifted(one, window) for one in GUARD.find(text[window:], "")]
-        assert [one for one in after if one.start >= index] == [one for one in whole if one.start >= index]
+        reading = GUARD.reading()
+        assert reading.more(begun, "", 0, closing=False)[1] == index
+        after, _ = reading.more(text[cut:], "", index, closing=True)
+        assert after == [one for one in whole if one.start >= index]
 
 
-def shifted(one: Finding, by: int) -> Finding:
-    return replace(one, start=one.start + by, end=one.end + by)
+def read(text: str, steps: Iterable[int]) -> tuple[list[Finding], list[int]]:
+    """What is found in `text` in pieces of so many characters, each once, and how much is held after each piece."""
+    reading = GUARD.reading()
+    found: list[Finding] = []
+    held: list[int] = []
+    since = cut = 0
+    for step in steps:
+        known, settled = reading.more(text[cut : cut + step], "", since, closing=False)
+        cut = min(cut + step, len(text))
+        assert since <= settled <= cut
+        found += (one for one in known if one.start < settled)
+        assert all(one.end <= settled for one in found)
+        since = settled
+        held.append(cut - settled)
+    return found + reading.more(text[cut:], "", since, closing=True)[0], held
 
 
 def planted(seed: str) -> str:
@@ -118,15 +131,15 @@ def test_nothing_settled_changes_in_many_rows(seed: int) -> None:
         held_to_its_word(text, list(range(0, len(text) + 1, 5)))
 
 
-UNSEEN_OR_ENDLESS = {"1\u200b": 280, "2024-01-01T10:20:30.": 280, "a.co/": 2_000}
-"""What is hidden counts twice; a date may have many decimals, and a path be of any length."""
+UNSEEN_OR_ENDLESS = {"1\u200b": 530, "a.co/": 2_000}
+"""What is hidden counts twice, and a path may be of any length."""
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_no_row_is_held_for_longer_than_what_it_could_become(row: str) -> None:
     text = "It says: " + row * (1_500 // len(row)) + " so."
     most = max(len(text[:cut]) - GUARD.settled(text[:cut]) for cut in range(0, len(text), 37))
-    assert most <= UNSEEN_OR_ENDLESS.get(row, 130)
+    assert most <= UNSEEN_OR_ENDLESS.get(row, 265)
 
 
 NUMBERS = {
@@ -157,13 +170,10 @@ def test_a_ruler_is_not_held(ruler: str) -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 def test_tables_logs_and_code_stream(name: str) -> None:
     text = NUMBERS[name]
-    sent, held = 0, []
-    for cut in range(5, len(text), 5):
-        window = max(0, sent - CONTEXT)
-        sent = window + GUARD.judge_from(text[window:cut], "", sent - window)[1]
-        held.append(cut - sent)
-    assert max(held) <= 110
-    assert sum(held) / len(held) <= 65
+    _, held = read(text, [5] * (len(text) // 5))
+    # Which of 21 groups of digits are a phone number is not known before the last; and any dashes may begin a link.
+    assert max(held) <= {"times": 240, "ruler": 210}.get(name, 110)
+    assert sum(held) / len(held) <= {"times": 210}.get(name, 70)
 
 
 @pytest.mark.parametrize(
@@ -180,20 +190,9 @@ def test_no_row_is_blocked_for_its_length(row: str) -> None:
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(st.integers(0, 1 << 40), st.lists(st.integers(1, 40), min_size=3, max_size=60))
-def test_looking_only_at_what_is_not_settled_finds_the_same(seed: int, steps: list[int]) -> None:
+def test_read_in_pieces_a_text_has_what_it_has_whole(seed: int, steps: list[int]) -> None:
     text = (rows if seed % 2 else planted)(str(seed))
-    whole = GUARD.find(text, "")
-    found: list[Finding] = []
-    sent = cut = 0
-    for step in (*steps, len(text)):
-        cut = min(cut + step, len(text))
-        window = max(0, sent - CONTEXT)
-        judged, held = GUARD.judge_from(text[window:cut], "", sent - window)
-        if cut == len(text):
-            held = cut - window
-        found += (shifted(one, window) for one in judged if sent <= one.start + window < held + window)
-        sent = window + held
-    assert found == whole
+    assert read(text, steps)[0] == GUARD.find(text, "")
 
 
 @pytest.mark.parametrize("value", pii_texts.VALUES)

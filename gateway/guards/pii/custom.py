@@ -1,6 +1,6 @@
 """Entities of the operator's own: a regular expression in RE2's syntax, a score, context words, a checksum."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from gateway.config.fields import Strict
 from gateway.guards.base import Action
 from gateway.guards.expressions import Search, expression
 from gateway.guards.pii import context
-from gateway.guards.pii.context import Behind
+from gateway.guards.pii.trail import Trail
 
 
 def _expression(value: str) -> str:
@@ -90,31 +90,61 @@ class Customs:
     def __repr__(self) -> str:
         return f"<Customs {' '.join(row.config.name for row in self.rows)}>"
 
-    def find(self, text: str, before_it: Behind = context.behind) -> list[tuple[str, int, int, float]]:
-        """Entity, start, end and score of every match that is sure enough."""
+    def owned(self) -> "Owned | None":
+        """What looks for them in one text; None when there are none."""
+        return Owned(self.rows) if self.rows else None
+
+
+class Owned:
+    """Looks for custom entities in a text as it comes; see `gateway.guards.pii.seekers`."""
+
+    __slots__ = ("_ends", "_rows", "held", "reached")
+
+    def __init__(self, rows: Sequence[_Row]) -> None:
+        self._rows = rows
+        self._ends = [0] * len(rows)
+        self.reached = self.held = 0
+
+    def __copy__(self) -> "Owned":
+        other = Owned(self._rows)
+        other._ends, other.reached, other.held = list(self._ends), self.reached, self.held
+        return other
+
+    def look(self, trail: Trail, *, closing: bool) -> list[tuple[str, int, int, float]]:
+        """Entity, start, end and score of every match that is sure now, and sure enough."""
         found: list[tuple[str, int, int, float]] = []
-        whole = _whole(text)
-        for row in self.rows:
-            reach = 0
+        first = max(self.reached - trail.base - 1, 0)  # what stands before a match may be looked at
+        whole = _whole(trail.text[first:])
+        first += trail.base
+        upto = trail.size
+        if not closing:
+            undecided = min(row.search.undecided(whole) for row in self._rows)
+            upto = max(first + undecided, self.reached)
+        for number, row in enumerate(self._rows):
             for start, end in row.search.spans(whole):
-                if end <= reach:
-                    continue  # inside another
-                reach = end
-                score = row.config.score
-                if row.config.checksum:
-                    if not CHECKSUMS[row.config.checksum](text[start:end]):
-                        continue
-                    score = 1.0
-                if score < 1.0 and context.supports(text, start, row.words, before_it):
-                    score = context.raised(score)
-                if score >= row.config.threshold:
+                start, end = start + first, end + first
+                if start >= upto:
+                    break
+                if start < self.reached or end <= self._ends[number]:
+                    continue  # known, or inside another
+                self._ends[number] = end
+                if (score := _score(row, trail, start, end)) >= row.config.threshold:
                     found.append((row.config.name, start, end, score))
+        self.reached = self.held = upto
         return found
 
-    def held(self, text: str) -> int:
-        """Where a match that is under way at the end of `text` may begin; its length when there is none."""
-        whole = _whole(text)
-        return min((row.search.undecided(whole) for row in self.rows), default=len(text))
+
+def _score(row: _Row, trail: Trail, start: int, end: int) -> float:
+    """How sure a match is; less than nothing when its checksum is wrong."""
+    score = row.config.score
+    start, end = start - trail.base, end - trail.base
+    if row.config.checksum:
+        if not CHECKSUMS[row.config.checksum](trail.text[start:end]):
+            return -1.0
+        score = 1.0
+    if score < 1.0 and context.supports(trail.text, start, row.words, trail.behind):
+        score = context.raised(score)
+    return score
 
 
 def _whole(text: str) -> str:

@@ -1,32 +1,39 @@
-"""Finds personal data in one text: a gate that mostly says "nothing", then only the recognizers it did not rule out.
+"""What is looked for, and a gate that mostly says "nothing"; then only the recognizers it did not rule out look.
 
 The answers are those of `AnalyzerEngine.analyze` with the same recognizers, context words and thresholds. They differ
-where Presidio's answer hangs on what stands any distance before, and where it has no limits, on purpose: in rows of
-matches that overlap, or overlap a long one (`rows`), in runs of digits too long for a phone number (`phone.LONGEST`),
-in names of machines and of mailboxes that are too long (`islands`), and in dates with hundreds of decimals. Presidio
-also gives up on phone numbers, silently, after 65,535 attempts.
+only where Presidio has no limits, on purpose: in names of machines and of mailboxes longer than the RFCs allow
+(`islands`), and in dates with more than `recognizers.MOST` decimals or IPv6 zones of more characters. Presidio also
+gives up on phone numbers, silently, after 65,535 attempts, and raises on digits that Python does not know.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
+from typing import get_args
 
 from gateway.guards.linear import Linear, LinearSet
-from gateway.guards.pii import context, islands, phone, recognizers, rows, shapes
-from gateway.guards.pii.context import Behind
-from gateway.guards.pii.defaults import KNOWN
+from gateway.guards.pii import context, phone, recognizers, seekers, shapes
+from gateway.guards.pii.defaults import KNOWN, Cut
+from gateway.guards.pii.links import Links
+from gateway.guards.pii.numbers import Numbers
 from gateway.guards.pii.phone import Regions
-from gateway.guards.pii.recognizers import OTHER_DIGITS, Recognizer
-from gateway.guards.pii.rows import Hit, Span
+from gateway.guards.pii.recognizers import OTHER_DIGITS, Hit, Recognizer, Undoubled
+from gateway.guards.pii.trail import Trail
 
 EMAIL_SHAPE = "@"
+PHONE = "PHONE_NUMBER"
+_FEW = 2
+"""Up to so many findings, the words before each are looked through without asking first whether any word is there."""
+
+Entity = tuple[str, int, int, float]
+"""An entity, start and end of a place, and how sure that is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Phones:
-    """The recognizer of phone numbers: regions, the least score, context words."""
+class Sought:
+    """One entity: the least score of a finding, and the context words that raise one."""
 
-    regions: Regions
+    entity: str
     threshold: float
     words: tuple[str, ...] = field(repr=False)
 
@@ -39,49 +46,174 @@ class Detector:
     """
 
     recognizers: tuple[Recognizer, ...]
-    phones: Phones | None
+    phones: Sought | None
+    regions: Regions | None
     gate: LinearSet
     needs: Mapping[int, int]
+    undecided: Mapping[Cut, seekers.Undecided] = field(repr=False)
     domains: Linear
-    paths: Linear
 
-    def find(self, text: str, since: int = 0, before_it: Behind = context.behind) -> dict[str, list[Hit]]:
-        """Entities and where they are; characters of `text`. Not all that start before `since` need be among them.
+    def find(self, text: str) -> dict[str, list[Hit]]:
+        """Entities and where they are in the whole `text`.
 
         Raises:
             TimeoutError, ValueError: the text could not be judged.
         """
-        hits = self.gate.hits(shapes.folded(text[since:], OTHER_DIGITS))
-        if not hits:
-            return {}
-        asked = set(hits)
-        if since and not self.needs.keys().isdisjoint(asked):
-            asked.update(set(self.gate.hits(shapes.folded(text, OTHER_DIGITS))).intersection(self.needs.values()))
+        hits = self.gate.hits(shapes.folded(text, OTHER_DIGITS))
         found: dict[str, list[Hit]] = {}
-        pieces: dict[str, islands.Pieces] = {}
-        for index, one in enumerate(self.recognizers):
-            if index not in asked or self.needs.get(index, index) not in asked:
-                continue
-            if one.cut == "email":
-                raw = emails(one, text)
-            else:
-                if one.cut not in pieces:
-                    pieces[one.cut] = islands.cut(text, self._spans(one.cut, text))
-                cut = pieces[one.cut]
-                raw = cut.back(one.hits(cut.text))
-            if sure := _sure(text, raw, one.words, one.threshold, before_it):
-                found[one.entity] = sure
-        if self.phones and len(self.recognizers) in asked:
-            raw = [(start, end, phone.SCORE) for start, end in phone.find(text, self.phones.regions, since)]
-            raw = recognizers.undoubled(raw)
-            if sure := _sure(text, raw, self.phones.words, self.phones.threshold, before_it):
-                found["PHONE_NUMBER"] = sure
+        if hits:
+            trail = Trail()
+            trail.add(text)
+            for entity, start, end, score in Seeking(self).look(trail, closing=True):
+                found.setdefault(entity, []).append((start, end, score))
         return found
 
-    def _spans(self, cut: str, text: str) -> islands.Spans:
-        if cut == "url":
-            return islands.urls(text, self.domains.spans(shapes.folded(text, OTHER_DIGITS)), self.paths)
-        return islands.CUTS[cut](text)
+
+class Sieve:
+    """Of the matches of one entity, those that are sure enough, with what the words before them add."""
+
+    __slots__ = ("_first", "_last", "_pending", "_sought")
+
+    def __init__(self, sought: Sought) -> None:
+        self._sought = sought
+        self._pending: list[Hit] = []
+        self._first = Undoubled()
+        self._last = Undoubled()
+
+    def __copy__(self) -> "Sieve":
+        other = Sieve(self._sought)
+        other._pending, other._first, other._last = copy(self._pending), copy(self._first), copy(self._last)
+        return other
+
+    def put(self, hit: Hit) -> None:
+        """A match that is sure to be one."""
+        self._pending.append(hit)
+
+    def take(self, trail: Trail, upto: int) -> list[Entity]:
+        """What is found before the place `upto`, where no more matches will begin before."""
+        ready = self._pending
+        if not ready:
+            return []
+        if upto < trail.size:
+            ready = [hit for hit in ready if hit[0] < upto]
+            self._pending = [hit for hit in self._pending if hit[0] >= upto]
+        else:
+            self._pending = []
+        hits = self._first.of(ready)
+        entity = self._sought.entity
+        return [(entity, *hit) for hit in self._last.of(self.sure(trail, hits))]
+
+    def sure(self, trail: Trail, hits: Sequence[Hit]) -> list[Hit]:
+        """Those of `hits` that are sure enough."""
+        words, base = self._sought.words, trail.base
+        if len(hits) > _FEW and not context.mentioned(trail.text.lower(), words):
+            words = ()
+        judged: list[Hit] = []
+        for start, end, score in hits:
+            if words and score < 1.0 and context.supports(trail.text, start - base, words, trail.behind):
+                score = context.raised(score)
+            if score >= self._sought.threshold:
+                judged.append((start, end, score))
+        return judged
+
+    @property
+    def sought(self) -> Sought:
+        """What it is a sieve for."""
+        return self._sought
+
+
+Seeker = seekers.Patterned | seekers.Addresses | Links
+
+
+class Seeking:
+    """All that looks for something in one view of a text as it comes.
+
+    `held` is the place before which nothing can change. `needs` is where text begins that will be looked at again.
+    """
+
+    __slots__ = ("_detector", "_links", "_numbers", "_seekers", "_sieves", "held", "needs", "reached")
+
+    def __init__(self, detector: Detector, remember: int = 0, *, empty: bool = False) -> None:
+        self._detector = detector
+        self.held = self.needs = self.reached = 0
+        self._seekers: list[Seeker] = []
+        self._sieves: dict[str, Sieve] = {}
+        self._links: Links | None = None
+        self._numbers: Numbers | None = None
+        if empty:
+            return
+        chosen = list(enumerate(detector.recognizers))
+        for cut, undecided in detector.undecided.items():
+            mine = [one for one in chosen if one[1].cut == cut]
+            self._seekers.append(seekers.Patterned(cut, mine, undecided))
+        for index, one in chosen:
+            if one.cut == "email":
+                self._seekers.append(seekers.Addresses(one))
+            elif one.cut == "url":
+                self._links = Links(index, one, detector.domains, remember)
+                self._seekers.append(self._links)
+            self._sieves[one.entity] = Sieve(Sought(one.entity, one.threshold, one.words))
+        if detector.phones is not None and detector.regions is not None:
+            self._numbers = Numbers(detector.regions)
+            self._sieves[PHONE] = Sieve(detector.phones)
+
+    def __copy__(self) -> "Seeking":
+        other = Seeking(self._detector, empty=True)
+        other.held, other.needs, other.reached = self.held, self.needs, self.reached
+        other._seekers = [copy(one) for one in self._seekers]
+        other._links = next((one for one in other._seekers if isinstance(one, Links)), None)
+        other._numbers = copy(self._numbers)
+        other._sieves = {entity: copy(one) for entity, one in self._sieves.items()}
+        return other
+
+    def look(self, trail: Trail, *, closing: bool) -> list[Entity]:
+        """What is sure now and was not before, at its places in the trail.
+
+        Raises:
+            TimeoutError, ValueError: the text could not be judged.
+        """
+        asked = self._asked(trail)
+        found: list[Entity] = []
+        held = reached = trail.size
+        for one in self._seekers:
+            entities = set()
+            for recognizer, hit in one.look(trail, asked, closing=closing):
+                self._sieves[recognizer.entity].put(hit)
+                entities.add(recognizer.entity)
+            for entity in sorted(entities):
+                found += self._sieves[entity].take(trail, trail.size if one is not self._links else one.held)
+            held = min(held, one.held)
+            reached = min(reached, one.reached)
+        if self._numbers is not None:
+            numbers, sieve = self._numbers, self._sieves[PHONE]
+            for hit in numbers.look(trail, asked=len(self._detector.recognizers) in asked, closing=closing):
+                sieve.put(hit)
+            found += sieve.take(trail, numbers.held)
+            held = min(held, numbers.held)
+            reached = min(reached, numbers.reached)
+        if self._links is not None:
+            found += self._sieves["URL"].take(trail, self._links.held)
+            self.needs = min(reached, self._links.needs)
+        else:
+            self.needs = reached
+        self.held, self.reached = held, reached
+        return found
+
+    def growing(self, trail: Trail) -> list[Entity]:
+        """The links that go on at the end of the text, as they are now."""
+        if self._links is None or not (hits := self._links.growing()):
+            return []
+        return [("URL", *hit) for hit in Undoubled().of(self._sieves["URL"].sure(trail, hits))]
+
+    def _asked(self, trail: Trail) -> set[int]:
+        """Which recognizers may find anything behind what is known."""
+        gate, needs = self._detector.gate, self._detector.needs
+        part = trail.text[max(self.reached - trail.base, 0) :]
+        asked = set(gate.hits(shapes.folded(part, OTHER_DIGITS)))
+        if weak := needs.keys() & asked:
+            words = asked if len(part) == len(trail.text) else gate.hits(shapes.folded(trail.text, OTHER_DIGITS))
+            asked -= {one for one in weak if needs[one] not in words}
+        return asked
 
 
 def detector(scores: Mapping[str, float | None], regions: Sequence[str]) -> Detector:
@@ -90,70 +222,35 @@ def detector(scores: Mapping[str, float | None], regions: Sequence[str]) -> Dete
     Raises:
         ValueError: one of `regions` is not to be had.
     """
-    chosen = tuple(recognizers.recognizer(name, scores[name]) for name in KNOWN if name in scores and name != _PHONE)
-    phones = None
-    if _PHONE in scores:
-        score = scores[_PHONE]
-        words = context.phrases(recognizers.presidio(_PHONE).context)
+    chosen = tuple(recognizers.recognizer(name, scores[name]) for name in KNOWN if name in scores and name != PHONE)
+    phones, known = None, None
+    if PHONE in scores:
+        score = scores[PHONE]
+        words = context.phrases(recognizers.presidio(PHONE).context)
         known = phone.regions(regions)
-        phones = Phones(known, KNOWN[_PHONE].score if score is None else score, words)
+        phones = Sought(PHONE, KNOWN[PHONE].score if score is None else score, words)
     patterns = [EMAIL_SHAPE if one.cut == "email" else one.shape for one in chosen]
     links = next((one.shape for one in chosen if one.cut == "url"), r"[^\x00-\x{10FFFF}]")
-    if phones:
-        patterns.append(phones.regions.gate())
+    if known:
+        patterns.append(known.gate())
     needs: dict[int, int] = {}
     for index, one in enumerate(chosen):
         if one.weak:
             needs[index] = len(patterns)
             patterns.append(_any_of(one.words))
-    return Detector(chosen, phones, LinearSet(patterns), needs, Linear(links), Linear(f"{links}/"))
+    return Detector(chosen, phones, known, LinearSet(patterns), needs, _undecided(chosen), Linear(links))
 
 
-_PHONE = "PHONE_NUMBER"
-_FEW = 2
-"""Up to so many findings, the words before each are looked through without asking first whether any word is there."""
+def _undecided(chosen: Sequence[Recognizer]) -> dict[Cut, seekers.Undecided]:
+    """By cut: what may be under way at the end of a text."""
+    found: dict[Cut, seekers.Undecided] = {}
+    for cut in get_args(Cut):
+        if cut in ("token", "digits", "iban") and (mine := [one for one in chosen if one.cut == cut]):
+            found[cut] = seekers.open_iban(mine[0]) if cut == "iban" else seekers.open_piece(cut, mine)
+    return found
 
 
 def _any_of(phrases: Sequence[str]) -> str:
     """One of some context words; what stands between two of them may be anything that is no word."""
     words = dict.fromkeys(phrase.strip().split(" ")[0] for phrase in phrases)
     return f"(?i:{'|'.join(words)})"
-
-
-def addresses(one: Recognizer, text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """What `one`, the recognizer of e-mail addresses, matches around each @ from `start` to before `end`."""
-    search = one.patterns[0].expression.search
-    around = islands.emails(text, start, len(text) if end is None else end)
-    found = (search(text, first, last, timeout=recognizers.SECONDS) for first, last in around)
-    return [match.span() for match in found if match]
-
-
-def emails(one: Recognizer, text: str) -> list[Hit]:
-    """The e-mail addresses that `one` finds: no part of an address is part of a second, but see `rows`."""
-    pattern = one.patterns[0]
-
-    def rest(span: Span, done: int) -> Span | None:
-        match = pattern.expression.search(text, done, span[1], timeout=recognizers.SECONDS)
-        return match.span() if match else None
-
-    hits: list[Hit] = []
-    done = 0
-    for start, end, score in rows.picked(addresses(one, text), partial(one.judged, text, pattern), rest):
-        # A name cut off at its longest is hidden from there, not from the next word in it.
-        first = islands.cut_off(text, start)
-        hits.append((first if first >= done else start, end, score))
-        done = end
-    return hits
-
-
-def _sure(text: str, hits: list[Hit], words: Sequence[str], threshold: float, before_it: Behind) -> list[Hit]:
-    """Those `hits` that are sure enough, with what the words before them add."""
-    judged: list[Hit] = []
-    if len(hits) > _FEW and not context.mentioned(text.lower(), words):
-        words = ()
-    for start, end, score in hits:
-        if words and score < 1.0 and context.supports(text, start, words, before_it):
-            score = context.raised(score)
-        if score >= threshold:
-            judged.append((start, end, score))
-    return recognizers.undoubled(judged)

@@ -13,11 +13,8 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from gateway.config.fields import Strict
 from gateway.guards import vault
 from gateway.guards.base import Action, Finding, SpanGuard
-from gateway.guards.pii import rows
-from gateway.guards.pii.context import Behind, behind
 from gateway.guards.pii.custom import CustomConfig, Customs
 from gateway.guards.pii.defaults import KNOWN, NAMED, REGIONS
-from gateway.guards.pii.plain import Plain, plain
 
 CATEGORY = "pii"
 NER_SCORE = 0.85
@@ -127,7 +124,6 @@ class PiiGuard:
 
     actions: Mapping[str, Action] = field(repr=False)
     detector: Any = field(repr=False)
-    tails: Any = field(repr=False)
     customs: Customs = field(repr=False)
     allowed: frozenset[str] = field(repr=False)
     obfuscated: bool = True
@@ -142,66 +138,45 @@ class PiiGuard:
         Raises:
             TimeoutError, ValueError: a recognizer could not judge the text.
         """
-        return self._find(text, path, plain(text) if self.obfuscated else None, 0)
+        return self.reading().more(text, path, 0, closing=True)[0]
 
     def settled(self, text: str) -> int:
         """The index before which nothing can change, whatever follows `text`."""
-        return self.judge(text, "")[1]
+        return self.reading().more(text, "", 0, closing=False)[1]
 
-    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
-        """`find(text, path)` and `settled(text)` at once, for little more than the price of the first."""
-        return self.judge_from(text, path, 0)
-
-    def judge_from(self, text: str, path: str, since: int) -> tuple[list[Finding], int]:
-        """What `judge` says of the part of `text` that is not settled yet, for a fraction of its price.
-
-        Args:
-            since: where what has been settled before ends. Findings that start before it are left out.
-        """
-        seen = plain(text) if self.obfuscated else None
-        found = self._find(text, path, seen, since)
-        if since:
-            found = [one for one in found if one.start >= since]
-        held = self._held(text)
-        if seen:
-            held = min(held, seen.back_start(self._held(seen.text)))
-        if held < len(text):
-            for one in reversed(found):
-                if one.start < held < one.end:
-                    held = one.start
-        return found, held
+    def reading(self) -> "PiiReading":
+        """This guard as it reads one text that comes in pieces."""
+        return PiiReading(self)
 
     def shortest_context(self) -> int:
-        """How many characters before an index `find` may look at to decide what starts there."""
-        return rows.CONTEXT
+        """0: a reading remembers by itself what stands before."""
+        return 0
 
-    def _find(self, text: str, path: str, seen: Plain | None, since: int) -> list[Finding]:
-        found = self._found(text, since, behind)
-        if seen:
-            spans = {(name, start, end) for name, start, end, _ in found}
-            for name, start, end, score in self._found(seen.text, 0 if seen.gaps else since, seen.behind):
-                start, end = seen.back(start, end)
-                if (name, start, end) not in spans:
-                    found.append((name, start, end, score))
-        if not found:
-            return []
-        findings = [
-            Finding(self.name, name, CATEGORY, self.actions[name], path, start, end, score)
-            for name, start, end, score in found
-            if text[start:end] not in self.allowed
-        ]
-        findings.sort(key=lambda one: (one.start, one.end, one.rule))
-        return findings
 
-    def _found(self, text: str, since: int, before_it: Behind) -> list[tuple[str, int, int, float]]:
-        found = [(name, *hit) for name, hits in self.detector.find(text, since, before_it).items() for hit in hits]
-        if self.customs.rows:
-            found += self.customs.find(text, before_it)
-        return found
+class PiiReading:
+    """The guard at one text; see `gateway.guards.base.Reading`."""
 
-    def _held(self, text: str) -> int:
-        held: int = self.tails.held(text)
-        return min(held, self.customs.held(text)) if self.customs.rows else held
+    __slots__ = ("_guard", "_reading")
+
+    def __init__(self, guard: PiiGuard) -> None:
+        from gateway.guards.pii.reading import Reading
+
+        self._guard = guard
+        owned = guard.customs.owned()
+        self._reading = Reading(guard.detector, owned, obfuscated=guard.obfuscated, allowed=guard.allowed)
+
+    def more(self, text: str, path: str, since: int, *, closing: bool) -> tuple[list[Finding], int]:
+        """What is found after `text` has come, and up to where it is settled.
+
+        Raises:
+            TimeoutError, ValueError: a recognizer could not judge the text.
+        """
+        found, settled = self._reading.more(text, since, closing=closing)
+        name, actions = self._guard.name, self._guard.actions
+        return [
+            Finding(name, entity, CATEGORY, actions[entity], path, start, end, score)
+            for entity, start, end, score in found
+        ], settled
 
 
 def build(config: PiiConfig) -> SpanGuard:
@@ -210,7 +185,7 @@ def build(config: PiiConfig) -> SpanGuard:
     Raises:
         ValueError: a region has no phone numbers that can be found.
     """
-    from gateway.guards.pii import detect, tails
+    from gateway.guards.pii import detect
 
     chosen = config.patterns
     regions = (chosen["PHONE_NUMBER"].regions if "PHONE_NUMBER" in chosen else None) or REGIONS
@@ -220,7 +195,6 @@ def build(config: PiiConfig) -> SpanGuard:
     return PiiGuard(
         actions,
         made,
-        tails.tails(made),
         Customs(config.custom),
         frozenset(config.allow_list),
         config.obfuscated,

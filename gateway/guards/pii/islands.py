@@ -7,14 +7,11 @@ for whatever was left out. And whatever follows a text can only change matches i
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.guards.linear import Linear
-from gateway.guards.pii import shapes
-from gateway.guards.pii.recognizers import COMPILE, FOLD, OTHER_DIGITS
-from gateway.guards.pii.rows import Hit
+from gateway.guards.pii.recognizers import COMPILE, FOLD
 
 MAX_LOCAL = 64
 """Characters of an address before its @ that are looked at, as many as RFC 5321 allows: of a longer run the last ones
@@ -26,8 +23,9 @@ _TOKEN = COMPILE(r"[\w\-:./%+\]\u0080-\U0010ffff]+")
 _DIGITS = COMPILE(r"\d+(?:[-. ]\d+)*")
 _IBAN = COMPILE(r"[A-Z]{2}[0-9]{2}", FOLD)
 HOST = COMPILE(r"[a-z0-9.\-]+", FOLD)
-MAX_HOST = 100
-"""Characters of the name of a machine in a link. A longer run of what such names are made of holds no link."""
+MAX_HOST = 253
+"""Characters of the name of a machine in a link, as many as RFC 1035 allows. A longer run of what such names are made
+of holds no link."""
 SCHEME = 9
 """Characters of a quotation mark and `https://`."""
 _SCHEME = COMPILE(r"(?://:s?ptth)?[\"']?", FOLD).match
@@ -36,7 +34,6 @@ _HOT = COMPILE(r"[\d:.\-]")
 _FIRST = 64
 _LOCAL = COMPILE(r"[!#$%&'*+\-/=?^_`{|}~.\w]*").match
 _DOMAIN = COMPILE(r"[\w.\-]*").match
-_NO_WORD = COMPILE(r"\W*").match
 IBAN_REACH = 48
 """Characters from the country code to what an IBAN's pattern looks at last."""
 
@@ -69,29 +66,6 @@ def ibans(text: str) -> Spans:
         yield begin, end
 
 
-def urls(text: str, domains: Iterable[tuple[int, int]], paths: Linear) -> Spans:
-    """What may be a link around each of `domains`, the top-level domains with the full stop before them: the name of a
-    machine, with a scheme before it and, where `paths` finds such a domain with a slash, the path behind it."""
-    begin = end = done = -1
-    for start, _ in domains:
-        if start < max(done, end):
-            continue
-        first, done = host(text, start)
-        if done - first > MAX_HOST:
-            continue
-        last = done + 1
-        if is_path(text, done, paths):
-            last = PATH.match(text, done).end() + 1
-        first = scheme(text, first)
-        if first > end:
-            if begin >= 0:
-                yield begin, end
-            begin = first
-        end = last
-    if begin >= 0:
-        yield begin, end
-
-
 def host(text: str, at: int) -> tuple[int, int]:
     """From where to where what may be the name of a machine goes on around `at`; of a longer one, enough to tell."""
     first = at - behind(HOST, text, at, max(0, at - MAX_HOST - 1))
@@ -102,14 +76,6 @@ def host(text: str, at: int) -> tuple[int, int]:
 def scheme(text: str, at: int) -> int:
     """Where a link begins whose name of a machine begins at `at`."""
     return at - int(_SCHEME(text[max(0, at - SCHEME) : at][::-1]).end())
-
-
-def is_path(text: str, at: int, paths: Linear) -> bool:
-    """Does a path follow the top-level domain that ends at `at`?"""
-    if text[at : at + 1] != "/":
-        return False
-    label = shapes.folded(text[text.rfind(".", 0, at) : at + 1], OTHER_DIGITS)
-    return paths.start(label) == 0
 
 
 def _around(hot: Any, run: Any, text: str) -> Spans:
@@ -133,29 +99,14 @@ def behind(run: Any, text: str, end: int, least: int = 0) -> int:
         size *= 4
 
 
-def emails(text: str, start: int, end: int) -> Spans:
-    """Around each @ from `start` to before `end`: what may be the name before it, and the domain behind it."""
-    at = text.find("@", start, end)
-    while at >= 0:
-        yield at - local(text, at), _DOMAIN(text, at + 1, at + 1 + MAX_DOMAIN).end()
-        at = text.find("@", at + 1, end)
-
-
 def local(text: str, at: int) -> int:
     """How many characters before `at` may be the name in an address."""
     return int(_LOCAL(text[max(0, at - MAX_LOCAL) : at][::-1]).end())
 
 
-def is_domain(text: str, start: int, end: int) -> bool:
-    """May all of `text` from `start` to `end` be part of the domain of an address?"""
-    return end - start <= MAX_DOMAIN and _DOMAIN(text, start, end).end() == end
-
-
-def cut_off(text: str, start: int) -> int:
-    """Where the address found from `start` on begins: before that, in the middle of a word perhaps, when its name is
-    too long to be looked at."""
-    at = text.find("@", start)
-    return int(_NO_WORD(text, at - MAX_LOCAL).end()) if local(text, at) == MAX_LOCAL else start
+def domain(text: str, at: int) -> int:
+    """Where the domain ends whose @ stands at `at`, or as much of it as is looked at."""
+    return int(_DOMAIN(text, at + 1, at + 1 + MAX_DOMAIN).end())
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +119,18 @@ class Pieces:
     offsets: Sequence[int]
     """How far each stood behind that in the text it was cut from."""
 
-    def back(self, hits: Sequence[Hit]) -> list[Hit]:
-        """`hits` in `text`, as hits in the text it was cut from."""
-        moved = []
-        for start, end, score in hits:
-            offset = self.offsets[bisect_right(self.starts, start) - 1]
-            moved.append((start + offset, end + offset, score))
-        return moved
+    def back(self, index: int) -> int:
+        """A place in `text`, in the text it was cut from."""
+        return index + self.offsets[bisect_right(self.starts, index) - 1]
+
+    def forth(self, place: int) -> int:
+        """A place in the text it was cut from, in `text`; the next place there is for one that was left out."""
+        last = len(self.starts) - 1
+        for at, start in enumerate(self.starts):
+            index = place - self.offsets[at]
+            if at == last or index < self.starts[at + 1]:
+                return max(index, start)
+        return 0
 
 
 def cut(text: str, spans: Spans) -> Pieces:

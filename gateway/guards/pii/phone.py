@@ -1,29 +1,44 @@
 """Phone numbers, as Presidio's `PhoneRecognizer` finds them. The only place that imports phonenumbers.
 
-`PhoneNumberMatcher` looks at runs of digits with punctuation between them, and at one character before and three after.
-A text is cut into such runs; each is given to the matcher for those regions of which it can hold a number at all.
+`PhoneNumberMatcher` looks, for each region, from left to right for candidates: up to 21 groups of digits with
+punctuation between them. Of a candidate it takes the whole, or a part between two breaks of one kind, and goes on
+behind what it took, or else behind the candidate. So it is done here: with its own steps, but only for those candidates
+and regions that can hold a number at all, and from where a text that comes in pieces was left
+(`gateway.guards.pii.numbers`).
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 import phonenumbers
 
 SCORE = 0.4
 """The score of every finding, as in Presidio."""
 _LENIENCY = phonenumbers.Leniency.VALID
+_MATCHER: Any = import_module("phonenumbers.phonenumbermatcher")
+_SECOND: Any = _MATCHER._SECOND_NUMBER_START_PATTERN
+_UNWANTED: Any = _MATCHER._UNWANTED_END_CHAR_PATTERN
+"""The matcher's own: where a second number begins in a candidate, and what no part of it ends in."""
+MOST_BLANKS = 8
+_BLANKS = re.compile(r"(\[[- \u00a0\\t,]+\])[*+]")
+_CANDIDATE = re.compile(
+    _BLANKS.sub(lambda found: f"{found[1]}{{{int(found[0][-1] == '+')},{MOST_BLANKS}}}", _MATCHER._PATTERN.pattern),
+    _MATCHER._PATTERN.flags,
+)
+"""The matcher's own too, but for blanks before and behind the label of an extension: it takes any number of them."""
 _AFTER = 4
-"""Characters after a run that the matcher may look at."""
-_MAX_GROUPS = 12
-_MAX_DIGITS = 20
-"""Digits in one group and in a number: longer groups are cut by the matcher, not by us."""
-LONGEST = 48
-"""Characters of a number. Of a longer run, the parts between its breaks are looked at, those of each kind of break."""
+"""Characters after a candidate that the matcher may look at."""
 MAX_DIGITS = 100_000
-"""Characters of runs that the matcher looks at in one text, some 20 microseconds each. The matcher itself gives up,
+"""Characters of candidates that the matcher looks at in one go, some 20 microseconds each. The matcher itself gives up,
 silently, after 65,535 attempts."""
+MOST_DIGITS = 50
+"""Digits of a number at most: 17, with the codes before them and an extension of 20."""
+LOOK_AHEAD = 64
+"""Characters behind a candidate that decide about its end at most."""
 
 _DASHES = "\u2010-\u2015\u2212\u30fc\uff0d-\uff0f"
 _SPACES = " \u00a0\u00ad\u200b\u2060\u3000"
@@ -35,9 +50,6 @@ _LABEL = (
     r"|[x\uff58#\uff03~\uff5e]|int|\uff49\uff4e\uff54)"
 )
 _AFTER_LABEL = r"[:.\uff0e]?[ \u00a0\t,-]{0,8}"
-_GAP = rf"(?:{_PUNCTUATION}{{0,4}}|[- ]{{1,8}}|{_BEFORE_LABEL}{_LABEL}{_AFTER_LABEL}|;ext=)"
-_RUN = re.compile(rf"(?:{_LEAD}{_PUNCTUATION}{{0,4}}){{0,2}}\d+(?:{_GAP}\d+)*", re.IGNORECASE)
-
 _FIRST = re.compile(rf"\d|{_LEAD}")
 _PLUS = "+\uff0b"
 
@@ -48,38 +60,26 @@ _LABELS = (
 )  # fmt: skip
 _LABEL_BEGUN = "|".join(sorted({re.escape(label[:n]) for label in _LABELS for n in range(1, len(label) + 1)}, key=len))
 _OPEN = re.compile(
-    rf"(?:{_PUNCTUATION}{{0,4}}|[- ]{{1,8}}|(?P<label>{_BEFORE_LABEL}(?:{_LABEL}{_AFTER_LABEL}|(?:{_LABEL_BEGUN})?)"
-    rf"|;(?:e(?:xt?)?)?=?|#)|:[0-5]?)(?:{_LEAD}{_PUNCTUATION}{{0,4}}){{0,2}}",
+    rf"{_PUNCTUATION}{{0,4}}|[- ]{{1,8}}(?:\d{{0,6}})|:[0-5]?"
+    rf"|(?P<label>{_BEFORE_LABEL}(?:{_LABEL}{_AFTER_LABEL}|(?:{_LABEL_BEGUN})?)|;(?:e(?:xt?)?)?=?)",
     re.IGNORECASE,
 )
-"""What may stand between a run and the end of a text that does not yet end the run, or that it still depends on."""
+"""What may stand between a candidate and the end of a text that may yet change what is found in it: what it may go on
+with, or a time of day behind a date, with which it is none."""
 _LEADING = re.compile(rf"(?:{_LEAD}{_PUNCTUATION}{{0,4}}){{1,2}}\Z", re.IGNORECASE)
 _LEAD_LENGTH = 10
-_STAMP = re.compile(r"[12]\d{3}[-/]?[01]\d[-/]?[0-3]\d +[0-2]\d:[0-5]\Z")
-"""A time of day after a date is no number once its minutes have come, as the matcher has it."""
-_STAMP_LENGTH = 24
-_OPEN_LENGTH = 64
-"""Characters that `_LEADING` and `_OPEN` take at most."""
-_FAR = 256
-"""Characters before the end of a run in which its beginning is looked for."""
 _GROUP = re.compile(r"\d+")
-_BREAKS = (
-    re.compile(r"/+|\s+-\s*|-\s+|[\u2012-\u2015\uff0d]\s*|\s*(?=\()"),
-    re.compile(r"\.+\s*"),
-    re.compile(r"\s+"),
-)
-"""The kinds of breaks between which the matcher looks for numbers inside a run."""
-_MORE = re.compile(rf"{_PUNCTUATION}{{1,4}}\d")
-_PLAIN = re.compile(r"[0-9\s().\[\]/-]+", re.ASCII)
+_ENDING = (re.compile(r"/+"), re.compile(r"\s+-\s*|-\s+"), re.compile(r"[\u2012-\u2015\uff0d]\s*"))
+_PARTING = (re.compile(r"\s*(?=\()"), re.compile(r"\.+\s*"), re.compile(r"\s+"))
+"""The kinds of breaks between which the matcher looks for numbers inside a candidate: behind the former a part goes on
+to the candidate's end, behind the latter to the next break of the kind."""
+_PLAIN = re.compile(rf"[\d\s().\[\]/{_DASHES}{_SPACES}\uff08\uff09\uff3b\uff3d-]+")
 
 _KINDS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number", "pager", "uan",
     "voicemail",
 )  # fmt: skip
 """The kinds of number one of which a valid number is."""
-_BREAK = re.compile(r"[/(.\s]+")
-"""Where the matcher looks for a number inside a run. Not at a hyphen, unless a space stands beside it."""
-
 _GATE_GAP = r"(?:[-xX ()./\[\]~]|[\x{80}-\x{10FFFF}])*"
 LEAST_DIGITS = 4
 """Digits of the shortest numbers there are, anywhere."""
@@ -116,16 +116,6 @@ def region(code: str) -> Region:
     return Region(code, pattern, re.compile(pattern, re.ASCII).fullmatch)
 
 
-def runs(text: str) -> Iterator[tuple[int, int]]:
-    """The runs of digits of a text."""
-    first = _FIRST.search(text)
-    while first:
-        match = _RUN.match(text, first.start())
-        if match:
-            yield match.span()
-        first = _FIRST.search(text, match.end() if match else first.end())
-
-
 @dataclass(frozen=True, slots=True)
 class Regions:
     """Several regions. `plausible` is None when one of them may have any number."""
@@ -154,126 +144,132 @@ def _width(pattern: str) -> int:
     return int(import_module("re._parser").parse(pattern).getwidth()[0])
 
 
-def find(text: str, regions: Regions, since: int = 0) -> list[tuple[int, int]]:
-    """The phone numbers in `text` that end behind `since`, in order.
-
-    Raises:
-        ValueError: it holds more runs of digits than can be looked at.
-    """
-    found: set[tuple[int, int]] = set()
-    known: dict[tuple[str, int, int], set[tuple[int, int]]] = {}
-    looked_at = 0
-    for first, last in runs(text):
-        if last <= since or (last - first < regions.least and text[first] not in _PLUS):
-            continue
-        for start, end in _parts(text, first, last):
-            if end <= since or (end - start < regions.least and text[start] not in _PLUS):
-                continue
-            # The last group before a # may be an extension.
-            stretches = None if text[end : end + 1] == "#" else _stretches(text[start:end])
-            if not _possible(stretches, regions):
-                continue
-            looked_at += end - start
-            if looked_at > MAX_DIGITS:
-                raise ValueError("more digits than phone numbers are looked for in")
-            begin = start - 1 if start and not text[start - 1].isdecimal() else start
-            window = text[begin:end] + _behind(text, end)
-            if (place := (window, start - begin, end - begin)) not in known:
-                known[place] = _in_part(*place, stretches, regions)
-            found.update((begin + one, begin + two) for one, two in known[place])
-    return sorted(found)
+def leading(text: str) -> int:
+    """Where at the end of `text` what may be the beginning of a number stands, without a digit as yet."""
+    lead = _LEADING.search(text, max(0, len(text) - _LEAD_LENGTH))
+    return lead.start() if lead else len(text)
 
 
-def _behind(text: str, end: int) -> str:
-    """What of the text behind a part the matcher may look at: never a digit of the next part."""
-    more = _MORE.match(text, end)
-    return text[end : min(end + _AFTER, more.end() - 1) if more else end + _AFTER]
+def goes_on(text: str, end: int) -> tuple[bool, bool]:
+    """May what follows `text` change a candidate that ends at `end`, and only by going on behind a label?"""
+    if len(text) - end > LOOK_AHEAD:
+        return False, False
+    found = _OPEN.fullmatch(text, end)
+    return found is not None, found is not None and bool(found["label"])
 
 
-def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The run from `start` to `end`; of one that is too long, its parts."""
-    if end - start <= LONGEST:
-        yield start, end
+def candidate(text: str, index: int) -> tuple[int, int] | None:
+    """The first candidate from `index` on."""
+    first = _FIRST.search(text, index)
+    while first:
+        found = _CANDIDATE.match(text, first.start())
+        if found:
+            start, end = found.span()
+            if end - start > 2 and (second := _SECOND.search(text, start, end)):
+                end = second.start()
+            return start, end
+        first = _FIRST.search(text, first.end())
+    return None
+
+
+def possible(value: str, regions: "Regions", of: Sequence[Region]) -> Sequence[Region]:
+    """For which of the regions `of` a candidate may hold a number."""
+    if not _PLAIN.fullmatch(value):
+        return of
+    numbers = {digits for part in parts(value) if regions.least <= len(digits := _digits(part)) <= MOST_DIGITS}
+    if not numbers or (regions.plausible is not None and not any(map(regions.plausible, numbers))):
+        return ()
+    return [one for one in of if one.plausible is None or any(map(one.plausible, numbers))]
+
+
+def parts(value: str) -> Iterator[str]:
+    """The parts of a candidate that the matcher may take, the whole of it first."""
+    return (value[start:end] for start, end, _ in _spans(value))
+
+
+def _spans(value: str) -> Iterator[tuple[int, int, bool]]:
+    """Where those parts are, and whether they would grow with the candidate."""
+    size = len(value)
+    yield 0, size, True
+    if value.isdecimal():
         return
-    for kind in _BREAKS:
-        first = start
-        for cut in kind.finditer(text, start, end):
-            if first < cut.start() <= first + LONGEST:
-                yield first, cut.start()
-            first = cut.end()
-        if first < end <= first + LONGEST:
-            yield first, end
+    for kinds, on in ((_ENDING, True), (_PARTING, False)):
+        for kind in kinds:
+            first = -1
+            for found in kind.finditer(value):
+                if first < 0:
+                    yield 0, found.start(), False
+                elif not on:
+                    yield first, found.start(), False
+                first = found.end()
+                if on:
+                    yield first, size, True
+            if first >= 0 and not on:
+                yield first, size, True
 
 
-def _last_part(text: str, start: int, end: int) -> int:
-    """Where a part of the run from `start` starts that may go on behind `end`; `len(text)` when there is none."""
-    if end - start <= LONGEST:
+def _digits(part: str) -> str:
+    """The digits of a part, as ASCII has them."""
+    found = "".join(_GROUP.findall(part))
+    return found if found.isascii() else "".join(str(unicodedata.decimal(char)) for char in found)
+
+
+class Looks:
+    """What the matcher says of candidates and parts of them, for one region each; the last answers are remembered."""
+
+    __slots__ = ("_known", "looked_at")
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int, str, bool], tuple[int, int] | None] = {}
+        self.looked_at = 0
+
+    def at(self, text: str, start: int, end: int, code: str, *, whole: bool) -> tuple[int, int] | None:
+        """The number in the candidate (`whole`), or that is the part of one, from `start` to `end`.
+
+        Raises:
+            ValueError: more was asked than can be looked at.
+        """
+        begin = max(start - 1, 0)
+        window = text[begin : end + _AFTER]
+        key = (window, start - begin, end - begin, code, whole)
+        if key not in self._known:
+            self.looked_at += end - start
+            if self.looked_at > MAX_DIGITS:
+                raise ValueError("more digits than phone numbers are looked for in")
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            matcher: Any = phonenumbers.PhoneNumberMatcher(window, code, leniency=_LENIENCY)
+            look = matcher._extract_match if whole else matcher._parse_and_verify
+            found = look(window[start - begin : end - begin], start - begin)
+            self._known[key] = (found.start, found.end) if found else None
+        span = self._known[key]
+        return (begin + span[0], begin + span[1]) if span else None
+
+
+_REMEMBERED = 2_000
+
+
+def begun(text: str, start: int, end: int, looks: Looks, of: Sequence[Region]) -> int:
+    """Where in an unfinished candidate the first number may begin; `end` when nowhere.
+
+    A part that goes on and has too many digits will not be a number, and one that is over is one already or never.
+    """
+    value = text[start:end]
+    if end - start <= MOST_DIGITS:
         return start
-    held = len(text)
-    for kind in _BREAKS:
-        first = max((cut.end() for cut in kind.finditer(text, start, end)), default=start)
-        if end - first <= LONGEST:
-            held = min(held, first)
-    return held
-
-
-def _in_part(window: str, start: int, end: int, stretches: list[str] | None, regions: Regions) -> set[tuple[int, int]]:
-    """The numbers in the part of `window` from `start` to `end`."""
-    found: set[tuple[int, int]] = set()
-    for one in regions.every:
-        if stretches is not None and one.plausible is not None and not any(map(one.plausible, stretches)):
+    first = end - start
+    for one, two, goes_on in _spans(value):
+        if one >= first:
             continue
-        for match in phonenumbers.PhoneNumberMatcher(window, one.code, leniency=_LENIENCY):
-            span = (match.start, match.end)
-            if span[0] >= end:
-                break
-            if span == (start, end) and end - start <= _MAX_DIGITS:
-                return {span}  # all that other regions could find is inside it
-            found.add(span)
-    return found
-
-
-def _stretches(run: str) -> list[str] | None:
-    """The digits of every stretch of whole groups of `run`; None when a number in it may be something else."""
-    if run.isascii() and run.isdecimal():
-        return [run] if len(run) <= _MAX_DIGITS else None
-    if not _PLAIN.fullmatch(run):
-        return None
-    if max(map(len, _GROUP.findall(run))) > _MAX_DIGITS:
-        return None
-    groups = ["".join(_GROUP.findall(part)) for part in _BREAK.split(run)]
-    if len(groups) > _MAX_GROUPS:
-        return None
-    count = len(groups)
-    return ["".join(groups[i:j]) for i in range(count) for j in range(i + 1, count + 1)]
-
-
-def undecided(text: str, regions: Regions) -> int:
-    """Where a number at the end of `text` that is not yet decided may begin; `len(text)` when there is none."""
-    size = len(text)
-    hold = size
-    last = _GROUP.search(text[-_OPEN_LENGTH:][::-1])
-    if last is not None:
-        after = _OPEN.fullmatch(text, size - last.start())
-        if after:
-            start = _run_start(text, size - last.start())
-            run = _RUN.match(text, start)
-            if not after["label"] or (run and _possible(_stretches(run.group()), regions)):
-                hold = _last_part(text, start, size - last.start())
-    if _STAMP.search(text, max(0, size - _STAMP_LENGTH)):
-        hold = _last_part(text, _run_start(text, size - 2), size - 2)
-    lead = _LEADING.search(text, max(0, size - _LEAD_LENGTH))
-    return min(hold, lead.start()) if lead else hold
-
-
-def _run_start(text: str, end: int) -> int:
-    """Where the run that ends at `end` starts, or a place in it more than `LONGEST` before its end."""
-    start = end
-    for match in _RUN.finditer(text, max(0, end - _FAR), end):
-        start = match.start()
-    return start
-
-
-def _possible(stretches: list[str] | None, regions: Regions) -> bool:
-    """Can one of these be a number?"""
-    return stretches is None or regions.plausible is None or any(map(regions.plausible, stretches))
+        if goes_on:
+            if sum(map(len, _GROUP.findall(value, one))) <= MOST_DIGITS:
+                first = one
+            continue
+        part = value[one:two]
+        if (over := _UNWANTED.search(part)) is not None:
+            two = one + over.start()
+        if two - one >= LEAST_DIGITS and any(
+            looks.at(text, start + one, start + two, region.code, whole=False) for region in of
+        ):
+            first = one
+    return start + first

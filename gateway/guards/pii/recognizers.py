@@ -8,18 +8,19 @@ latter may hold matched text, and with one difference: where Presidio skips a pa
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
 from socket import AF_INET, inet_pton
 from typing import Any, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 import tldextract
 
-from gateway.guards.pii import context, rows, shapes
+from gateway.guards.pii import context, shapes
 from gateway.guards.pii import presidio as library
 from gateway.guards.pii.defaults import KNOWN, REGIONS, Cut
-from gateway.guards.pii.rows import Hit, Span
+
+Span = tuple[int, int]
+Hit = tuple[int, int, float]
+"""Start, end and score of what one pattern matched."""
 
 _CLASSES = library.classes([known.recognizer for known in KNOWN.values()])
 _EMAIL: Any = _CLASSES["EmailRecognizer"]
@@ -33,7 +34,10 @@ SECONDS = 2.0
 """What one pattern may take on one text."""
 
 LONGEST_MATCH = 200
-"""Characters of a match in a word; only a date with hundreds of decimals is longer."""
+"""Characters of a match in a word at most."""
+MOST = 64
+"""Decimals of a second and characters of an IPv6 zone at most: Presidio's patterns take any number of them."""
+_ENDLESS = regex.compile(r"(\\d|\[0-9a-zA-Z\])\+")
 _LONGEST_BASE58 = 35
 
 OTHER_DIGITS: Callable[[str, str], str] = regex.compile(r"(?![0-9])\d").sub
@@ -77,23 +81,10 @@ class QuickIpRecognizer(_IP):  # type: ignore[misc]  # known when it runs
 
 
 class Pattern(NamedTuple):
-    """One pattern. `score` is that of a match without a checksum. `alone`: two matches never overlap, but for links
-    inside the path of another."""
+    """One pattern, and the score of a match without a checksum."""
 
     expression: Any
     score: float
-    alone: bool
-
-    def spans(self, text: str, start: int = 0, before: int | None = None) -> list[Span]:
-        """The match from every place where one begins, from `start` to before `before`.
-
-        Raises:
-            TimeoutError: it took more than `SECONDS`.
-        """
-        found = self.expression.finditer(text, start, overlapped=not self.alone, timeout=SECONDS)
-        if before is None:
-            return [match.span() for match in found]
-        return list(takewhile(lambda span: span[0] < before, (match.span() for match in found)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,33 +104,19 @@ class Recognizer:
     shape: str = field(repr=False)
     prefix: str = field(repr=False)
 
-    def hits(self, text: str) -> list[Hit]:
-        """What `self.presidio.analyze(text)` finds, duplicates removed; for what overlaps see `rows`.
-
-        Raises:
-            TimeoutError: a pattern took more than `SECONDS`.
-        """
-        hits: list[Hit] = []
-        for pattern in self.patterns:
-            if spans := pattern.spans(text):
-                hits += rows.picked(spans, partial(self.judged, text, pattern))
-        return undoubled(hits)
-
-    def judged(self, text: str, pattern: Pattern, span: Span) -> Hit | None:
-        """What a match is worth; None when it is none."""
-        start, end = span
+    def judged(self, text: str, pattern: Pattern, match: Any) -> Hit | None:
+        """What a match in `text` is worth; None when it is none."""
         if self.cut == "iban":
-            return self._iban(text, pattern, start)
-        if start == end or (end - start > LONGEST_MATCH and self.cut == "token"):
-            return None
+            return self._iban(text, pattern, match)
+        start, end = match.span()
         value = text[start:end]
         valid = checked(self.presidio.validate_result, value)
         score = pattern.score if valid is None else float(bool(valid))
         return (start, end, score) if score and not self.presidio.invalidate_result(value) else None
 
-    def _iban(self, text: str, pattern: Pattern, start: int) -> Hit | None:
+    def _iban(self, text: str, pattern: Pattern, match: Any) -> Hit | None:
         """As Presidio does, with ever less of what may be the words behind it."""
-        match = pattern.expression.match(text, start)
+        start = match.start()
         for group in range(len(match.groups()), 0, -1):
             end = match.end(group) if match.end(group) > 0 else match.end()
             valid = checked(self.presidio.validate_result, text[start:end])
@@ -160,22 +137,28 @@ def checked(validate: Callable[[str], bool | None], value: str) -> bool | None:
         return False
 
 
-_UNQUOTED = 2
-"""Presidio's patterns of links that need no quotation marks come first."""
+class Undoubled:
+    """Hits without those inside another that is no less sure (`remove_duplicates` of Presidio), in order of start."""
 
+    __slots__ = ("_active",)
 
-def undoubled(hits: list[Hit]) -> list[Hit]:
-    """`hits` in order of start, without those inside another that is no less sure (`remove_duplicates` of Presidio)."""
-    if len(hits) < 2:
-        return hits
-    kept: list[Hit] = []
-    active: list[Hit] = []
-    for hit in sorted(set(hits), key=lambda one: (one[0], one[0] - one[1], -one[2])):
-        active = [other for other in active if other[1] >= hit[0]]
-        if not any(hit[1] <= other[1] and hit[2] <= other[2] for other in active):
-            kept.append(hit)
-            active.append(hit)
-    return kept
+    def __init__(self, active: Sequence[Hit] = ()) -> None:
+        self._active = list(active)
+
+    def __copy__(self) -> "Undoubled":
+        return Undoubled(self._active)
+
+    def of(self, hits: Sequence[Hit]) -> list[Hit]:
+        """Those of `hits`, which begin where or behind where all before them began, that count."""
+        kept: list[Hit] = []
+        active = self._active
+        for hit in sorted(set(hits), key=lambda one: (one[0], one[0] - one[1], -one[2])) if len(hits) > 1 else hits:
+            active = [other for other in active if other[1] >= hit[0]]
+            if not any(hit[1] <= other[1] and hit[2] <= other[2] for other in active):
+                kept.append(hit)
+                active.append(hit)
+        self._active = active
+        return kept
 
 
 def recognizer(entity: str, score: float | None = None) -> Recognizer:
@@ -186,13 +169,12 @@ def recognizer(entity: str, score: float | None = None) -> Recognizer:
     fold = bool(flags & regex.IGNORECASE)
     threshold = known.score if score is None else score
     links = known.cut == "url"
+    sources = [_bounded(one.regex) for one in made.patterns]
     patterns = tuple(
-        Pattern(regex.compile(one.regex, flags), one.score, links and index < _UNQUOTED)
-        for index, one in enumerate(made.patterns)
+        Pattern(regex.compile(source, flags), one.score) for source, one in zip(sources, made.patterns, strict=True)
     )
     checked = type(made).validate_result is not _PATTERN.validate_result
     best = 1.0 if checked else max(one.score for one in made.patterns)
-    sources = [one.regex for one in made.patterns]
     return Recognizer(
         entity,
         known.cut,
@@ -207,6 +189,11 @@ def recognizer(entity: str, score: float | None = None) -> Recognizer:
         else "|".join(shapes.shape(source, fold=fold) for source in sources),
         "" if links else "|".join(shapes.prefix(source, fold=fold) for source in sources),
     )
+
+
+def _bounded(source: str) -> str:
+    """A pattern whose matches in a word have a longest: what is repeated without end, up to `MOST` times."""
+    return str(_ENDLESS.sub(lambda found: f"{found[1]}{{1,{MOST}}}(?!{found[1]})", source))
 
 
 def presidio(entity: str, regions: Sequence[str] = REGIONS) -> Any:

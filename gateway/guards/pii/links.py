@@ -1,0 +1,126 @@
+"""Links in a text as it comes; see `gateway.guards.pii.seekers`."""
+
+from collections.abc import Collection
+from copy import copy
+
+from gateway.guards.linear import Linear
+from gateway.guards.pii import islands, shapes
+from gateway.guards.pii.islands import HOST, MAX_HOST, PATH, SCHEME
+from gateway.guards.pii.recognizers import COMPILE, FOLD, OTHER_DIGITS, Hit, Recognizer
+from gateway.guards.pii.trail import Trail
+
+_BEGUN = COMPILE(r"(?:/{0,2}:s?ptth|[a-z0-9.\-]*(?://:s?ptth)?)[\"']?", FOLD).match
+_QUOTES = ("'", '"')
+_SCHEMED, _BARE, _QUOTED_SCHEMED, _QUOTED = range(4)
+"""Presidio's patterns of links, in its order."""
+
+
+class Links:
+    """Looks for links, around each top-level domain: the name of a machine, with a scheme and quotation marks before
+    it, with a path behind it.
+
+    A path may be of any length: of a longer link than `remember` characters nothing is kept.
+    """
+
+    __slots__ = ("_domains", "_ends", "_one", "_open", "_remember", "_seen", "held", "index", "needs", "reached")
+
+    def __init__(self, index: int, one: Recognizer, domains: Linear, remember: int = 0) -> None:
+        self.index = index
+        self._one = one
+        self._domains = domains
+        self._remember = remember
+        self._ends = [0, 0, 0, 0]
+        self._open: list[tuple[int, int]] = []
+        self._seen = self.reached = self.held = self.needs = 0
+
+    def __copy__(self) -> "Links":
+        other = Links(self.index, self._one, self._domains, self._remember)
+        other._ends, other._open, other._seen = copy(self._ends), copy(self._open), self._seen
+        other.reached, other.held, other.needs = self.reached, self.held, self.needs
+        return other
+
+    def look(self, trail: Trail, asked: Collection[int], *, closing: bool) -> list[tuple[Recognizer, Hit]]:
+        """The links that are sure now."""
+        text, base = trail.text, trail.base
+        size = len(text)
+        hits: list[Hit] = []
+        if self._open:
+            over = int(PATH.match(text, self._seen - base).end())
+            if over < size or closing:
+                before, self._open = self._open, []
+                for kind, start in before:
+                    self._take(trail, kind, start, over, hits)
+        reached = size
+        if self.index in asked:
+            reached = self._around(trail, hits, closing=closing)
+        if not closing and (length := islands.behind(HOST, text, size, max(0, size - MAX_HOST - 1))) <= MAX_HOST:
+            reached = min(reached, size - length)
+        self._seen = size + base
+        self.reached = reached + base
+        self.held = size + base if closing else self._begun(text) + base
+        self.needs = self.reached
+        if self._open:
+            self.held = min(self.held, *(start for _, start in self._open))
+            if self._seen - self.held <= self._remember:
+                self.needs = min(self.needs, self.held)
+        return [(self._one, hit) for hit in hits]
+
+    def growing(self) -> list[Hit]:
+        """The links that go on at the end of the text."""
+        return [(start, self._seen, self._one.patterns[kind].score) for kind, start in self._open if kind <= _BARE]
+
+    def _around(self, trail: Trail, hits: list[Hit], *, closing: bool) -> int:
+        """Look around each top-level domain; where the name of a machine begins that may go on."""
+        text = trail.text
+        size = len(text)
+        since = done = max(self.reached - trail.base, 0)
+        for start, _ in self._domains.spans(shapes.folded(text[since:], OTHER_DIGITS)):
+            if since + start < done:
+                continue
+            first, done = islands.host(text, since + start)
+            if done - first > MAX_HOST:
+                continue
+            if done == size and not closing:
+                return first
+            self._host(trail, first, done, hits, closing=closing)
+        return size
+
+    def _host(self, trail: Trail, first: int, last: int, hits: list[Hit], *, closing: bool) -> None:
+        """The links whose name of a machine stands from `first` to `last`."""
+        text, base = trail.text, trail.base
+        path = text[last : last + 1] == "/"
+        over = int(PATH.match(text, last).end()) if path else last
+        goes_on = path and over == len(text) and not closing
+        begin = islands.scheme(text, first)
+        quoted = text[begin] in _QUOTES
+        schemed = begin + quoted < first
+        if (bare := self._one.patterns[_BARE].expression.match(text, first, last)) is not None:
+            whole = path and bare.end() == last
+            for kind, start in ((_BARE, first), (_SCHEMED, begin + quoted)):
+                if kind == _BARE or schemed:
+                    self._link(trail, kind, start + base, over if whole else bare.end(), hits, goes_on and whole)
+        if quoted and self._one.patterns[_QUOTED].expression.fullmatch(f'"{text[first:last]}"'):
+            self._link(trail, _QUOTED_SCHEMED if schemed else _QUOTED, begin + base, over, hits, goes_on)
+
+    def _link(self, trail: Trail, kind: int, start: int, over: int, hits: list[Hit], goes_on: bool) -> None:
+        """A link of this kind from the place `start` to the index `over`, if no other of its kind hides it."""
+        if start < self._ends[kind] or any(kind == other for other, _ in self._open):
+            return
+        if goes_on:
+            self._open.append((kind, start))
+        else:
+            self._take(trail, kind, start, over, hits)
+
+    def _take(self, trail: Trail, kind: int, start: int, over: int, hits: list[Hit]) -> None:
+        """A link that is over; one in quotation marks only counts if there is the second."""
+        if kind > _BARE:
+            if trail.text[over : over + 1] not in _QUOTES:
+                return
+            over += 1
+        end = self._ends[kind] = over + trail.base
+        hits.append((start, end, self._one.patterns[kind].score))
+
+    def _begun(self, text: str) -> int:
+        """Where a link may begin whose name of a machine goes on at the end of `text`."""
+        length = int(_BEGUN(text[-MAX_HOST - SCHEME - 1 :][::-1]).end())
+        return len(text) - length if length <= MAX_HOST + SCHEME else len(text)
