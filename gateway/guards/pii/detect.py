@@ -21,7 +21,7 @@ from gateway.guards.pii.recognizers import OTHER_DIGITS, Hit, Recognizer, Undoub
 from gateway.guards.pii.trail import Trail
 
 EMAIL_SHAPE = "@"
-PHONE = "PHONE_NUMBER"
+PHONE, URL = "PHONE_NUMBER", "URL"
 _FEW = 2
 """Up to so many findings, the words before each are looked through without asking first whether any word is there."""
 
@@ -152,10 +152,8 @@ class Seeking:
             elif one.cut == "url":
                 self._links = Links(index, one, detector.domains, remember)
                 self._seekers.append(self._links)
-            self._sieves[one.entity] = Sieve(Sought(one.entity, one.threshold, one.words))
         if detector.phones is not None and detector.regions is not None:
             self._numbers = Numbers(detector.regions)
-            self._sieves[PHONE] = Sieve(detector.phones)
 
     def __copy__(self) -> "Seeking":
         other = Seeking(self._detector, empty=True)
@@ -175,24 +173,30 @@ class Seeking:
         asked = self._asked(trail)
         found: list[Entity] = []
         held = reached = trail.size
+        if closing and not asked and not self.held:  # a whole text with nothing in it
+            self.held = self.reached = self.needs = held
+            return found
         for one in self._seekers:
-            entities = set()
-            for recognizer, hit in one.look(trail, asked, closing=closing):
-                self._sieves[recognizer.entity].put(hit)
-                entities.add(recognizer.entity)
-            for entity in sorted(entities):
-                found += self._sieves[entity].take(trail, trail.size if one is not self._links else one.held)
+            if hits := one.look(trail, asked, closing=closing):
+                sieves = {id(sieve := self._sieve(recognizer)): sieve for recognizer, _ in hits}
+                for recognizer, hit in hits:
+                    self._sieves[recognizer.entity].put(hit)
+                if one is not self._links:
+                    for sieve in sieves.values():
+                        found += sieve.take(trail, trail.size)
             held = min(held, one.held)
             reached = min(reached, one.reached)
         if self._numbers is not None:
-            numbers, sieve = self._numbers, self._sieves[PHONE]
+            numbers = self._numbers
             for hit in numbers.look(trail, asked=len(self._detector.recognizers) in asked, closing=closing):
-                sieve.put(hit)
-            found += sieve.take(trail, numbers.held)
+                self._sieve(self._detector.phones).put(hit)
+            if PHONE in self._sieves:
+                found += self._sieves[PHONE].take(trail, numbers.held)
             held = min(held, numbers.held)
             reached = min(reached, numbers.reached)
         if self._links is not None:
-            found += self._sieves["URL"].take(trail, self._links.held)
+            if URL in self._sieves:
+                found += self._sieves[URL].take(trail, self._links.held)
             self.needs = min(reached, self._links.needs)
         else:
             self.needs = reached
@@ -203,7 +207,15 @@ class Seeking:
         """The links that go on at the end of the text, as they are now."""
         if self._links is None or not (hits := self._links.growing()):
             return []
-        return [("URL", *hit) for hit in Undoubled().of(self._sieves["URL"].sure(trail, hits))]
+        return [(URL, *hit) for hit in Undoubled().of(self._sieve(self._links.one).sure(trail, hits))]
+
+    def _sieve(self, sought: Recognizer | Sought | None) -> Sieve:
+        """The sieve of an entity, made when there is something to be put in."""
+        if sought is None:
+            raise ValueError("is not looked for")
+        if (found := self._sieves.get(sought.entity)) is None:
+            found = self._sieves[sought.entity] = Sieve(Sought(sought.entity, sought.threshold, sought.words))
+        return found
 
     def _asked(self, trail: Trail) -> set[int]:
         """Which recognizers may find anything behind what is known."""

@@ -5,11 +5,12 @@ from copy import copy
 
 from gateway.guards.linear import Linear
 from gateway.guards.pii import islands, shapes
-from gateway.guards.pii.islands import HOST, MAX_HOST, PATH, SCHEME
+from gateway.guards.pii.islands import MAX_HOST, PATH, SCHEME
 from gateway.guards.pii.recognizers import COMPILE, FOLD, OTHER_DIGITS, Hit, Recognizer
 from gateway.guards.pii.trail import Trail
 
-_BEGUN = COMPILE(r"(?:/{0,2}:s?ptth|[a-z0-9.\-]*(?://:s?ptth)?)[\"']?", FOLD).match
+_BEGUN = COMPILE(r"(?:/{0,2}:s?ptth|([a-z0-9.\-]*)(?://:s?ptth)?)[\"']?", FOLD).match
+"""Backwards from the end of a text: the beginning of a scheme, or the name of a machine with what is before it."""
 _QUOTES = ("'", '"')
 _SCHEMED, _BARE, _QUOTED_SCHEMED, _QUOTED = range(4)
 """Presidio's patterns of links, in its order."""
@@ -22,11 +23,11 @@ class Links:
     A path may be of any length: of a longer link than `remember` characters nothing is kept.
     """
 
-    __slots__ = ("_domains", "_ends", "_one", "_open", "_remember", "_seen", "held", "index", "needs", "reached")
+    __slots__ = ("_domains", "_ends", "_open", "_remember", "_seen", "held", "index", "needs", "one", "reached")
 
     def __init__(self, index: int, one: Recognizer, domains: Linear, remember: int = 0) -> None:
         self.index = index
-        self._one = one
+        self.one = one
         self._domains = domains
         self._remember = remember
         self._ends = [0, 0, 0, 0]
@@ -34,7 +35,7 @@ class Links:
         self._seen = self.reached = self.held = self.needs = 0
 
     def __copy__(self) -> "Links":
-        other = Links(self.index, self._one, self._domains, self._remember)
+        other = Links(self.index, self.one, self._domains, self._remember)
         other._ends, other._open, other._seen = copy(self._ends), copy(self._open), self._seen
         other.reached, other.held, other.needs = self.reached, self.held, self.needs
         return other
@@ -53,21 +54,24 @@ class Links:
         reached = size
         if self.index in asked:
             reached = self._around(trail, hits, closing=closing)
-        if not closing and (length := islands.behind(HOST, text, size, max(0, size - MAX_HOST - 1))) <= MAX_HOST:
-            reached = min(reached, size - length)
+        held = size
+        if not closing and text[-1:] != " ":
+            begun = _BEGUN(text[-MAX_HOST - SCHEME - 1 :][::-1])
+            host = max(begun.end(1), 0)
+            if host <= MAX_HOST:
+                reached, held = min(reached, size - host), size - begun.end()
         self._seen = size + base
-        self.reached = reached + base
-        self.held = size + base if closing else self._begun(text) + base
-        self.needs = self.reached
+        self.needs = self.reached = reached + base
+        self.held = held + base
         if self._open:
             self.held = min(self.held, *(start for _, start in self._open))
             if self._seen - self.held <= self._remember:
                 self.needs = min(self.needs, self.held)
-        return [(self._one, hit) for hit in hits]
+        return [(self.one, hit) for hit in hits]
 
     def growing(self) -> list[Hit]:
         """The links that go on at the end of the text."""
-        return [(start, self._seen, self._one.patterns[kind].score) for kind, start in self._open if kind <= _BARE]
+        return [(start, self._seen, self.one.patterns[kind].score) for kind, start in self._open if kind <= _BARE]
 
     def _around(self, trail: Trail, hits: list[Hit], *, closing: bool) -> int:
         """Look around each top-level domain; where the name of a machine begins that may go on."""
@@ -94,12 +98,12 @@ class Links:
         begin = islands.scheme(text, first)
         quoted = text[begin] in _QUOTES
         schemed = begin + quoted < first
-        if (bare := self._one.patterns[_BARE].expression.match(text, first, last)) is not None:
+        if (bare := self.one.patterns[_BARE].expression.match(text, first, last)) is not None:
             whole = path and bare.end() == last
             for kind, start in ((_BARE, first), (_SCHEMED, begin + quoted)):
                 if kind == _BARE or schemed:
                     self._link(trail, kind, start + base, over if whole else bare.end(), hits, goes_on and whole)
-        if quoted and self._one.patterns[_QUOTED].expression.fullmatch(f'"{text[first:last]}"'):
+        if quoted and self.one.patterns[_QUOTED].expression.fullmatch(f'"{text[first:last]}"'):
             self._link(trail, _QUOTED_SCHEMED if schemed else _QUOTED, begin + base, over, hits, goes_on)
 
     def _link(self, trail: Trail, kind: int, start: int, over: int, hits: list[Hit], goes_on: bool) -> None:
@@ -118,9 +122,4 @@ class Links:
                 return
             over += 1
         end = self._ends[kind] = over + trail.base
-        hits.append((start, end, self._one.patterns[kind].score))
-
-    def _begun(self, text: str) -> int:
-        """Where a link may begin whose name of a machine goes on at the end of `text`."""
-        length = int(_BEGUN(text[-MAX_HOST - SCHEME - 1 :][::-1]).end())
-        return len(text) - length if length <= MAX_HOST + SCHEME else len(text)
+        hits.append((start, end, self.one.patterns[kind].score))

@@ -43,6 +43,10 @@ class Numbers:
         """
         text, base = trail.text, trail.base
         size = len(text)
+        if len(self._at) == 1 and phone.FIRST.search(text, self.reached - base) is None:
+            self._at = {size + base: self._at[self.reached]}
+            self.reached = self.held = size + base
+            return []
         lead = size if closing else phone.leading(text)
         self._looks.looked_at = 0
         waiting = {place - base: of for place, of in self._at.items()}
@@ -58,8 +62,9 @@ class Numbers:
                 later[index] = [*later.get(index, ()), *of]
                 continue
             start, stop = found
-            for other in [other for other in waiting if other <= start]:
-                of = [*of, *waiting.pop(other)]
+            if waiting:
+                for other in [other for other in waiting if other <= start]:
+                    of = [*of, *waiting.pop(other)]
             undecided, labelled = (False, False) if closing else phone.goes_on(text, stop)
             if undecided:
                 later[start] = [*later.get(start, ()), *of]
@@ -71,7 +76,7 @@ class Numbers:
                 waiting[two] = [*waiting.get(two, ()), region]
                 of = [other for other in of if other is not region]
             if of:
-                waiting[stop] = [*waiting.get(stop, ()), *of]
+                waiting[stop] = [*waiting[stop], *of] if stop in waiting else of
         self._at = {place + base: of for place, of in later.items()}
         self.reached = min(self._at)
         self.held = held + base

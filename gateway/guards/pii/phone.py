@@ -50,7 +50,8 @@ _LABEL = (
     r"|[x\uff58#\uff03~\uff5e]|int|\uff49\uff4e\uff54)"
 )
 _AFTER_LABEL = r"[:.\uff0e]?[ \u00a0\t,-]{0,8}"
-_FIRST = re.compile(rf"\d|{_LEAD}")
+FIRST = re.compile(rf"\d|{_LEAD}")
+"""With what a candidate begins."""
 _PLUS = "+\uff0b"
 
 _LABELS = (
@@ -160,20 +161,22 @@ def goes_on(text: str, end: int) -> tuple[bool, bool]:
 
 def candidate(text: str, index: int) -> tuple[int, int] | None:
     """The first candidate from `index` on."""
-    first = _FIRST.search(text, index)
+    first = FIRST.search(text, index)
     while first:
         found = _CANDIDATE.match(text, first.start())
         if found:
             start, end = found.span()
-            if end - start > 2 and (second := _SECOND.search(text, start, end)):
+            if text.find("/", start, end) >= 0 and (second := _SECOND.search(text, start, end)):
                 end = second.start()
             return start, end
-        first = _FIRST.search(text, first.end())
+        first = FIRST.search(text, first.end())
     return None
 
 
 def possible(value: str, regions: "Regions", of: Sequence[Region]) -> Sequence[Region]:
     """For which of the regions `of` a candidate may hold a number."""
+    if len(value) < regions.least and value[0] not in _PLUS:
+        return ()
     if not _PLAIN.fullmatch(value):
         return of
     numbers = {digits for part in parts(value) if regions.least <= len(digits := _digits(part)) <= MOST_DIGITS}

@@ -10,6 +10,9 @@ from gateway.guards.pii.detect import Detector, Entity, Seeking
 from gateway.guards.pii.plain import plain
 from gateway.guards.pii.trail import KEPT, NEAR, Trail
 
+_LONG = 640
+"""Characters that may be kept before it is asked which are needed."""
+
 
 class _View:
     """One view of the text, and what looks at it."""
@@ -103,7 +106,8 @@ class Reading:
             for _, start, end, _ in reversed(known):
                 if start < held < end:
                     held = start
-        self._trim()
+        if len(trail.text) > _LONG:
+            self._trim()
         return known, max(held, since)
 
     def _look_again(self, seen: _View, *, closing: bool) -> int:

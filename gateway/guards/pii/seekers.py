@@ -58,7 +58,7 @@ class Patterned:
         found: Found = []
         if upto <= self.reached:
             return found
-        chosen = [one for one in self._chosen if one[0] in asked]
+        chosen = [one for one in self._chosen if one[0] in asked] if asked else None
         if chosen:
             first = max(self.reached - base - 1, 0)
             part = text[first:]
@@ -87,11 +87,14 @@ class Patterned:
 
 def open_piece(cut: str, chosen: Sequence[Recognizer]) -> Undecided:
     """What may be under way in the piece at the end of a text, cut by words (`token`), or by groups of digits."""
-    run = _TOKEN if cut == "token" else _DIGITS
+    words = cut == "token"
+    run = _TOKEN if words else _DIGITS
     prefix = begun(chosen)
 
     def undecided(text: str, reached: int) -> int:
         size = len(text)
+        if text[-1:] == " " and (words or not text[-2:-1].isdecimal()):
+            return size
         start = size - islands.behind(run, text, size, max(0, reached, size - _REACH))
         if start == size:
             return size
@@ -178,6 +181,8 @@ class Addresses:
 
     def _begun(self, text: str, end: int, done: int) -> int:
         """Where an address may begin whose name goes on up to `end`."""
+        if text[end - 1 : end] == " ":
+            return end
         length = islands.local(text, end)
         held = max(end - length, done)
         if held and held == done and _WORD(text, held - 1):  # at the edge of a word, behind another address
