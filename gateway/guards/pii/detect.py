@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from gateway.guards.linear import Linear, LinearSet
-from gateway.guards.pii import context, phone, recognizers, seekers, shapes
+from gateway.guards.pii import context, phone, recognizers, seekers
 from gateway.guards.pii.defaults import KNOWN, Cut
 from gateway.guards.pii.links import Links
 from gateway.guards.pii.numbers import Numbers
 from gateway.guards.pii.phone import Regions
-from gateway.guards.pii.recognizers import OTHER_DIGITS, Hit, Recognizer, Undoubled
+from gateway.guards.pii.recognizers import Hit, Recognizer, Undoubled
 from gateway.guards.pii.trail import Trail
 
 EMAIL_SHAPE = "@"
@@ -59,13 +59,11 @@ class Detector:
         Raises:
             TimeoutError, ValueError: the text could not be judged.
         """
-        hits = self.gate.hits(shapes.folded(text, OTHER_DIGITS))
+        trail = Trail()
+        trail.add(text)
         found: dict[str, list[Hit]] = {}
-        if hits:
-            trail = Trail()
-            trail.add(text)
-            for entity, start, end, score in Seeking(self).look(trail, closing=True):
-                found.setdefault(entity, []).append((start, end, score))
+        for entity, start, end, score in Seeking(self).look(trail, closing=True):
+            found.setdefault(entity, []).append((start, end, score))
         return found
 
 
@@ -220,10 +218,10 @@ class Seeking:
     def _asked(self, trail: Trail) -> set[int]:
         """Which recognizers may find anything behind what is known."""
         gate, needs = self._detector.gate, self._detector.needs
-        part = trail.text[max(self.reached - trail.base, 0) :]
-        asked = set(gate.hits(shapes.folded(part, OTHER_DIGITS)))
+        part = trail.folded[max(self.reached - trail.base, 0) :]
+        asked = set(gate.hits(part))
         if weak := needs.keys() & asked:
-            words = asked if len(part) == len(trail.text) else gate.hits(shapes.folded(trail.text, OTHER_DIGITS))
+            words = asked if len(part) == len(trail.folded) else gate.hits(trail.folded)
             asked -= {one for one in weak if needs[one] not in words}
         return asked
 

@@ -4,14 +4,15 @@ from collections.abc import Collection
 from copy import copy
 
 from gateway.guards.linear import Linear
-from gateway.guards.pii import islands, shapes
+from gateway.guards.pii import islands
 from gateway.guards.pii.islands import MAX_HOST, PATH, SCHEME
-from gateway.guards.pii.recognizers import COMPILE, FOLD, OTHER_DIGITS, Hit, Recognizer
+from gateway.guards.pii.recognizers import COMPILE, FOLD, Hit, Recognizer
 from gateway.guards.pii.trail import Trail
 
 _BEGUN = COMPILE(r"(?:/{0,2}:s?ptth|([a-z0-9.\-]*)(?://:s?ptth)?)[\"']?", FOLD).match
 """Backwards from the end of a text: the beginning of a scheme, or the name of a machine with what is before it."""
 _QUOTES = ("'", '"')
+_BEFORE = (*_QUOTES, "/")
 _SCHEMED, _BARE, _QUOTED_SCHEMED, _QUOTED = range(4)
 """Presidio's patterns of links, in its order."""
 
@@ -78,7 +79,7 @@ class Links:
         text = trail.text
         size = len(text)
         since = done = max(self.reached - trail.base, 0)
-        for start, _ in self._domains.spans(shapes.folded(text[since:], OTHER_DIGITS)):
+        for start, _ in self._domains.spans(trail.folded[since:]):
             if since + start < done:
                 continue
             first, done = islands.host(text, since + start)
@@ -95,7 +96,7 @@ class Links:
         path = text[last : last + 1] == "/"
         over = int(PATH.match(text, last).end()) if path else last
         goes_on = path and over == len(text) and not closing
-        begin = islands.scheme(text, first)
+        begin = islands.scheme(text, first) if text[first - 1 : first] in _BEFORE else first
         quoted = text[begin] in _QUOTES
         schemed = begin + quoted < first
         if (bare := self.one.patterns[_BARE].expression.match(text, first, last)) is not None:

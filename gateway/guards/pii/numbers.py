@@ -43,11 +43,15 @@ class Numbers:
         """
         text, base = trail.text, trail.base
         size = len(text)
+        if closing and not asked:
+            self.reached = self.held = size + base
+            return []
         if len(self._at) == 1 and phone.FIRST.search(text, self.reached - base) is None:
             self._at = {size + base: self._at[self.reached]}
             self.reached = self.held = size + base
             return []
         lead = size if closing else phone.leading(text)
+        sure = size if closing else size - phone.LOOK_AHEAD
         self._looks.looked_at = 0
         waiting = {place - base: of for place, of in self._at.items()}
         later: dict[int, Sequence[Region]] = {}
@@ -57,6 +61,8 @@ class Numbers:
             index = min(waiting)
             of = waiting.pop(index)
             found = phone.candidate(text, index)
+            while found and not waiting and found[1] < sure and phone.is_short(text, *found, self._regions):
+                found = phone.candidate(text, found[1])
             if found is None:
                 index = max(index, lead)
                 later[index] = [*later.get(index, ()), *of]

@@ -173,10 +173,13 @@ def candidate(text: str, index: int) -> tuple[int, int] | None:
     return None
 
 
+def is_short(text: str, start: int, end: int, regions: "Regions") -> bool:
+    """Has a candidate too few characters to be a number?"""
+    return end - start < regions.least and text[start] not in _PLUS
+
+
 def possible(value: str, regions: "Regions", of: Sequence[Region]) -> Sequence[Region]:
     """For which of the regions `of` a candidate may hold a number."""
-    if len(value) < regions.least and value[0] not in _PLUS:
-        return ()
     if not _PLAIN.fullmatch(value):
         return of
     numbers = {digits for part in parts(value) if regions.least <= len(digits := _digits(part)) <= MOST_DIGITS}

@@ -27,9 +27,8 @@ _SIGNS = {
 }
 
 
-def _one(match: re.Match[str]) -> str:
+def _one(char: str) -> str:
     """One wide character as an ordinary one."""
-    char = match[0]
     if sign := _SIGNS.get(char):
         return sign
     if char.isdecimal():
@@ -38,6 +37,16 @@ def _one(match: re.Match[str]) -> str:
         return " "
     simple = unicodedata.normalize("NFKC", char)
     return simple if len(simple) == 1 else char
+
+
+_BLOCKS = (
+    range(0xA0, 0xA1),
+    range(0x660, 0x970),
+    range(0x2000, 0x3003),
+    range(0xFE50, 0x10000),
+    range(0x1D400, 0x1D800),
+)
+_ORDINARY = {code: _one(chr(code)) for block in _BLOCKS for code in block if _WIDE.match(chr(code))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +96,7 @@ def plain(text: str) -> Plain | None:
         gaps.append(kept)
         shifts.append(left_out)
     parts.append(text[done:])
-    seen = _WIDE.sub(_one, "".join(parts))
+    seen = "".join(parts)
+    if _WIDE.search(seen):
+        seen = seen.translate(_ORDINARY)
     return Plain(seen, tuple(gaps), tuple(shifts)) if gaps or seen != text else None

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 from copy import copy
 
 from gateway.guards.linear import Linear
-from gateway.guards.pii import islands, recognizers, shapes
+from gateway.guards.pii import islands, recognizers
 from gateway.guards.pii.islands import IBAN_REACH, MAX_LOCAL
-from gateway.guards.pii.recognizers import COMPILE, FOLD, LONGEST_MATCH, OTHER_DIGITS, Hit, Recognizer
+from gateway.guards.pii.recognizers import COMPILE, FOLD, LONGEST_MATCH, Hit, Recognizer
 from gateway.guards.pii.trail import Trail
 
 _TOKEN = COMPILE(r"[\w\-:./%+\]\u0080-\U0010ffff]*")
@@ -26,8 +26,8 @@ _REACH = LONGEST_MATCH + 2
 _SHORT = 32
 
 Found = list[tuple[Recognizer, Hit]]
-Undecided = Callable[[str, int], int]
-"""Of a text, and an index before which all is known: the index from which a match may still be changed."""
+Undecided = Callable[[Trail, int], int]
+"""Of a text, and an index of it before which all is known: the index from which a match may still be changed."""
 
 
 class Patterned:
@@ -54,7 +54,7 @@ class Patterned:
             TimeoutError: a pattern took too long.
         """
         text, base = trail.text, trail.base
-        upto = trail.size if closing else self._undecided(text, self.reached - base) + base
+        upto = trail.size if closing else self._undecided(trail, self.reached - base) + base
         found: Found = []
         if upto <= self.reached:
             return found
@@ -72,10 +72,12 @@ class Patterned:
 
     def _search(self, index: int, one: Recognizer, pieces: islands.Pieces, first: int, upto: int, found: Found) -> None:
         """What `one` finds in the pieces of a text that begins at `first`, up to `upto`."""
+        since = pieces.forth(self.reached - first)
         for number, pattern in enumerate(one.patterns):
             key = (index, number)
-            since = pieces.forth(max(self.reached, self._ends.get(key, 0)) - first)
-            for match in pattern.expression.finditer(pieces.text, since, timeout=recognizers.SECONDS):
+            done = self._ends.get(key, 0)
+            begin = since if done <= self.reached else pieces.forth(done - first)
+            for match in pattern.expression.finditer(pieces.text, begin, timeout=recognizers.SECONDS):
                 start, end = match.span()
                 offset = pieces.back(start) + first - start
                 if start + offset >= upto:
@@ -91,14 +93,15 @@ def open_piece(cut: str, chosen: Sequence[Recognizer]) -> Undecided:
     run = _TOKEN if words else _DIGITS
     prefix = begun(chosen)
 
-    def undecided(text: str, reached: int) -> int:
+    def undecided(trail: Trail, reached: int) -> int:
+        text = trail.text
         size = len(text)
         if text[-1:] == " " and (words or not text[-2:-1].isdecimal()):
             return size
         start = size - islands.behind(run, text, size, max(0, reached, size - _REACH))
         if start == size:
             return size
-        plain = shapes.folded(text[start:], OTHER_DIGITS)
+        plain = trail.folded[start:]
         if len(plain) <= _SHORT and plain.isalpha():
             return start
         at = prefix.start(plain)
@@ -111,13 +114,14 @@ def open_iban(one: Recognizer) -> Undecided:
     """What may be an IBAN under way at the end of a text."""
     prefix = begun((one,))
 
-    def undecided(text: str, reached: int) -> int:
+    def undecided(trail: Trail, reached: int) -> int:
+        text = trail.text
         size = len(text)
         base = max(0, reached, size - IBAN_REACH)
         if not _IBAN_START(text, base):
             found = _IBAN_BEGUN(text, max(base, size - 3))
             return found.start() if found else size
-        at = prefix.start(shapes.folded(text[base:], OTHER_DIGITS))
+        at = prefix.start(trail.folded[base:])
         return size if at < 0 else base + at
 
     return undecided

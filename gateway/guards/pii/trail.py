@@ -9,6 +9,8 @@ from copy import copy
 
 from gateway.guards.pii.context import LOOKBACK
 from gateway.guards.pii.plain import Plain
+from gateway.guards.pii.recognizers import OTHER_DIGITS
+from gateway.guards.pii.shapes import folded
 
 KEPT = 288
 """Characters before the end that are kept: the name of a machine, its scheme, and more, to tell that it is longer."""
@@ -18,12 +20,14 @@ _SLACK = 256
 
 
 class Trail:
-    """One view of a text. `base` is the place of the first character that is still there."""
+    """One view of a text. `base` is the place of the first character that is still there; `folded` is the text as the
+    gate reads it (`gateway.guards.pii.shapes`)."""
 
-    __slots__ = ("_gaps", "_left_out", "_shifts", "base", "text")
+    __slots__ = ("_gaps", "_left_out", "_shifts", "base", "folded", "text")
 
     def __init__(self) -> None:
         self.text = ""
+        self.folded = ""
         self.base = 0
         self._gaps: list[int] = []
         self._shifts: list[int] = []
@@ -31,7 +35,8 @@ class Trail:
 
     def __copy__(self) -> "Trail":
         other = Trail()
-        other.text, other.base, other._left_out = self.text, self.base, self._left_out
+        other.text, other.folded = self.text, self.folded
+        other.base, other._left_out = self.base, self._left_out
         other._gaps, other._shifts = copy(self._gaps), copy(self._shifts)
         return other
 
@@ -46,6 +51,7 @@ class Trail:
     def add(self, text: str) -> None:
         """What comes next, as it is written."""
         self.text += text
+        self.folded += text if text.isascii() else folded(text, OTHER_DIGITS)
 
     def add_seen(self, seen: Plain) -> None:
         """What comes next, as it looks."""
@@ -53,7 +59,7 @@ class Trail:
         before = self._shifts[-1] if self._shifts else self._left_out
         self._gaps += (size + gap for gap in seen.gaps)
         self._shifts += (before + shift for shift in seen.shifts)
-        self.text += seen.text
+        self.add(seen.text)
 
     def trim(self, keep: int, held: int) -> None:
         """Forget what stands before `keep`, when that is worth it, but not where anything from `held` on stands in the
@@ -62,6 +68,7 @@ class Trail:
         if gone < _SLACK:
             return
         self.text = self.text[gone:]
+        self.folded = self.folded[gone:]
         self.base = keep
         if self._gaps and (at := bisect_left(self._gaps, min(keep, held))):
             self._left_out = self._shifts[at - 1]
