@@ -10,7 +10,8 @@ from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
 from gateway.guards.pii import context, islands
 from gateway.guards.pii.defaults import KNOWN, REGIONS
-from gateway.guards.pii.detect import Detector, detector
+from gateway.guards.pii.detect import PHONE, Detector, detector
+from gateway.guards.pii.phone import MOST_BLANKS
 from gateway.guards.pii.recognizers import MOST, presidio
 
 _phrases = cache(context.phrases)
@@ -51,15 +52,18 @@ def ours() -> Detector:
 
 
 _ENDLESS = regex.compile(rf"[.]\d{{{MOST + 1},}}|%[0-9a-zA-Z]{{{MOST + 1},}}")
+_BLANKS = regex.compile(rf"[- \t,\xa0]{{{MOST_BLANKS + 1},}}")
 _NEAR = 64
 
 
 def beyond(text: str) -> list[tuple[str, int, int]]:
     """Entities and where our answers may be others than Presidio's, for no candidate may be of any length: names of
-    machines (RFC 1035) and of mailboxes (RFC 5321) that are too long, decimals of a second, and zones of IPv6."""
+    machines (RFC 1035) and of mailboxes (RFC 5321) that are too long, decimals of a second, zones of IPv6, and blanks
+    before an extension."""
     hosts = (match.span() for match in islands.HOST.finditer(text))
     areas = [("URL", start, end) for start, end in hosts if end - start > islands.MAX_HOST]
     areas += (("EMAIL_ADDRESS", *match.span()) for match in _TOO_LONG.finditer(text))
+    areas += ((PHONE, match.start() - _NEAR, match.end() + _NEAR) for match in _BLANKS.finditer(text))
     for match in _ENDLESS.finditer(text):
         areas += ((entity, match.start() - _NEAR, match.end() + _NEAR) for entity in ("DATE_TIME", "IP_ADDRESS"))
     return areas

@@ -249,3 +249,28 @@ def text(chance: random.Random) -> str:
             parts.append(_noise(chance))
         parts.append(chance.choice(JOINTS))
     return "".join(parts)
+
+
+_ROWS = (
+    "4111 ", "4111-", "4111 1111 1111 1111 ", "4242", "9 ", "9", "12", "219 09 9999 ", "219-09-9999",
+    "943 476 5919 ", "212-555-0142 ", "(212) 555-0142 ", "2125550142 ", "212.555.0142.", "+1 202 555 0172 ",
+    "030 123456 / ", "1.", "1.1.1.1", "10.0.0.1.", "1.2.2020.", "12/", "01/02/2023/", "2024-01-15-", "2024-01-15 ",
+    "a@b.co", "a@b.co+", "a@b.co@", "bob@x.de,", "AB12 ", "DE89 3704 0044 0532 0130 00 ", "GB82WEST12345698765432",
+    "00:1A:2B:", "fe80::", "::", '"a.co"', "'a.co", "a.co ", "a.co/", "http://a.co ",
+    "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "A1234567", "\uff14111 ", "\u0661\u0662 ", "4111\u200b",
+)  # fmt: skip
+"""What rows repeat."""
+
+
+def row(chance: random.Random, most: int = 3_000) -> str:
+    """A row of matches that overlap, of up to `most` characters, with something of another kind in it and around it."""
+    parts = []
+    for _ in range(chance.randrange(1, 4)):
+        units = [chance.choice(_ROWS) for _ in range(chance.choice((1, 1, 2)))]
+        made = "".join(units * chance.choice((2, 5, 20, 80, 300)))[: chance.randrange(20, most)]
+        at = chance.randrange(len(made) + 1)
+        parts += [
+            made[:at], _spoilt(chance.choice(VALUES), chance), made[at:], chance.choice(JOINTS), chance.choice(WORDS),
+        ]  # fmt: skip
+        parts.append(chance.choice(JOINTS))
+    return "".join(parts)[:most]

@@ -41,6 +41,28 @@ def test_generated_texts_get_presidios_answers() -> None:
     assert different == []
 
 
+def rows(seed: str, count: int) -> Iterator[str]:
+    return (pii_texts.row(random.Random(f"{seed}/{index}")) for index in range(count))  # noqa: S311
+
+
+def test_rows_of_matches_that_overlap_get_presidios_answers_wherever_they_began() -> None:
+    compared, different = differences(rows("rows", 150))
+    assert compared > 140
+    assert different == []
+
+
+def of_rows(seed: str) -> tuple[int, list[str]]:
+    return differences(rows(seed, 60))
+
+
+@pytest.mark.slow
+def test_thousands_of_rows_get_presidios_answers() -> None:
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
+        results = list(processes.map(of_rows, [f"slow rows {number}" for number in range(50)]))
+    assert sum(compared for compared, _ in results) > 2_900
+    assert [text for _, different in results for text in different] == []
+
+
 def of_seed(seed: str) -> tuple[int, list[str]]:
     return differences(generated(seed, 1_050))
 

@@ -47,6 +47,8 @@ def read(text: str, steps: Iterable[int]) -> tuple[list[Finding], list[int]]:
     held: list[int] = []
     since = cut = 0
     for step in steps:
+        if cut == len(text):
+            break
         known, settled = reading.more(text[cut : cut + step], "", since, closing=False)
         cut = min(cut + step, len(text))
         assert since <= settled <= cut
@@ -193,6 +195,26 @@ def test_no_row_is_blocked_for_its_length(row: str) -> None:
 def test_read_in_pieces_a_text_has_what_it_has_whole(seed: int, steps: list[int]) -> None:
     text = (rows if seed % 2 else planted)(str(seed))
     assert read(text, steps)[0] == GUARD.find(text, "")
+
+
+def cut_anywhere(chance: random.Random) -> None:
+    """A long row in pieces of any size is what it is whole."""
+    text = pii_texts.row(chance)
+    longest = chance.choice((1, 7, 24, 200, 900))
+    steps = (chance.randrange(1, longest + 1) for _ in range(len(text)))
+    assert read(text, steps)[0] == GUARD.find(text, ""), text
+
+
+def test_a_long_row_in_pieces_has_what_it_has_whole() -> None:
+    for seed in range(60):
+        cut_anywhere(random.Random(f"row {seed}"))  # noqa: S311
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(6))
+def test_many_long_rows_in_pieces_have_what_they_have_whole(part: int) -> None:
+    for seed in range(250):
+        cut_anywhere(random.Random(f"slow row {part}/{seed}"))  # noqa: S311
 
 
 @pytest.mark.parametrize("value", pii_texts.VALUES)

@@ -137,12 +137,12 @@ class Owned:
 def _score(row: _Row, trail: Trail, start: int, end: int) -> float:
     """How sure a match is; less than nothing when its checksum is wrong."""
     score = row.config.score
-    start, end = start - trail.base, end - trail.base
+    place, start, end = start, start - trail.base, end - trail.base
     if row.config.checksum:
         if not CHECKSUMS[row.config.checksum](trail.text[start:end]):
             return -1.0
         score = 1.0
-    if score < 1.0 and context.supports(trail.text, start, row.words, trail.behind):
+    if score < 1.0 and trail.supports(place, row.words):
         score = context.raised(score)
     return score
 

@@ -103,12 +103,12 @@ class Sieve:
 
     def sure(self, trail: Trail, hits: Sequence[Hit]) -> list[Hit]:
         """Those of `hits` that are sure enough."""
-        words, base = self._sought.words, trail.base
-        if len(hits) > _FEW and not context.mentioned(trail.text.lower(), words):
+        words = self._sought.words
+        if len(hits) > _FEW and not trail.mentions((hit[0] for hit in hits), words):
             words = ()
         judged: list[Hit] = []
         for start, end, score in hits:
-            if words and score < 1.0 and context.supports(trail.text, start - base, words, trail.behind):
+            if words and score < 1.0 and trail.supports(start, words):
                 score = context.raised(score)
             if score >= self._sought.threshold:
                 judged.append((start, end, score))

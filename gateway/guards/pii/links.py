@@ -46,7 +46,9 @@ class Links:
         text, base = trail.text, trail.base
         size = len(text)
         hits: list[Hit] = []
-        if self._open:
+        if not self._open:
+            trail.forget()
+        else:
             over = int(PATH.match(text, self._seen - base).end())
             if over < size or closing:
                 before, self._open = self._open, []
@@ -113,6 +115,7 @@ class Links:
             return
         if goes_on:
             self._open.append((kind, start))
+            trail.note(start)
         else:
             self._take(trail, kind, start, over, hits)
 

@@ -5,8 +5,10 @@ written, and as a reader sees it (`gateway.guards.pii.plain`). Places are counte
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from copy import copy
 
+from gateway.guards.pii import context
 from gateway.guards.pii.context import LOOKBACK
 from gateway.guards.pii.plain import Plain
 from gateway.guards.pii.recognizers import OTHER_DIGITS
@@ -23,7 +25,7 @@ class Trail:
     """One view of a text. `base` is the place of the first character that is still there; `folded` is the text as the
     gate reads it (`gateway.guards.pii.shapes`)."""
 
-    __slots__ = ("_gaps", "_left_out", "_shifts", "base", "folded", "text")
+    __slots__ = ("_gaps", "_left_out", "_noted", "_shifts", "base", "folded", "text")
 
     def __init__(self) -> None:
         self.text = ""
@@ -32,12 +34,13 @@ class Trail:
         self._gaps: list[int] = []
         self._shifts: list[int] = []
         self._left_out = 0
+        self._noted: dict[int, tuple[str, bool]] = {}
 
     def __copy__(self) -> "Trail":
         other = Trail()
         other.text, other.folded = self.text, self.folded
         other.base, other._left_out = self.base, self._left_out
-        other._gaps, other._shifts = copy(self._gaps), copy(self._shifts)
+        other._gaps, other._shifts, other._noted = copy(self._gaps), copy(self._shifts), copy(self._noted)
         return other
 
     def __repr__(self) -> str:
@@ -93,6 +96,28 @@ class Trail:
             return 0, False
         near = range(max(index - distance, 0), index + 1)
         return near[0] + bisect_left(near, first, key=lambda one: self._at(one + self.base)), True
+
+    def note(self, place: int) -> None:
+        """Remember what stands before `place`, however far the text goes on: a link begins there that has not ended."""
+        index = place - self.base
+        begin, cut = self.behind(index, LOOKBACK)
+        self._noted[place] = (self.text[begin:index], cut)
+
+    def forget(self) -> None:
+        """What has been noted is not needed any more."""
+        if self._noted:
+            self._noted = {}
+
+    def supports(self, place: int, words: Sequence[str]) -> bool:
+        """Does one of the context words stand before `place`?"""
+        if place in self._noted:
+            before, cut = self._noted[place]
+            return context.supports(before, len(before), words, lambda _index, _distance: (0, cut))
+        return context.supports(self.text, place - self.base, words, self.behind)
+
+    def mentions(self, places: Iterable[int], words: Sequence[str]) -> bool:
+        """May one of the context words stand before any of `places`?"""
+        return any(place in self._noted for place in places) or context.mentioned(self.text.lower(), words)
 
     def _at(self, place: int) -> int:
         at = bisect_left(self._gaps, place + 1)
