@@ -7,7 +7,7 @@ import pytest
 from gateway.guards.base import Finding
 from gateway.guards.pii.defaults import REGIONS
 from gateway.guards.pii.guard import EntityConfig, PiiConfig, PiiGuard, build
-from gateway.guards.pii.phone import begun, candidate, goes_on, possible, regions
+from gateway.guards.pii.phone import Looks, begun, candidate, goes_on, possible, regions
 from gateway.guards.pii.plain import plain
 from gateway.guards.pii.recognizers import Undoubled
 from gateway.guards.pii.trail import KEPT, Trail
@@ -42,15 +42,16 @@ def test_in_a_row_of_groups_every_fourth_begins_a_card_number() -> None:
 
 
 def test_one_more_group_at_the_beginning_moves_every_number_of_the_row() -> None:
-    text = "4111 " + "4111 1111 1111 1111 " * 40
-    assert [hit.start for hit in CARDS.find(text, "p")] == []  # 4111 4111 1111 1111 has the wrong checksum
-    assert all(pieces(CARDS, text, size) == [] for size in (1, 7, 20, 33, 500))
+    text = "4242 " + "4111 1111 1111 1111 " * 40
+    spans = [(hit.start, hit.end) for hit in CARDS.find(text, "p")]
+    assert all(start % 20 == 0 for start, _ in spans)
+    assert all(pieces(CARDS, text, size) == spans for size in (1, 7, 20, 33, 500))
 
 
 def test_a_row_of_addresses_is_cut_where_presidio_cuts_it() -> None:
     text = "a@b.co@c.de@d.fr+" * 30
     found = [(hit.start, hit.end) for hit in guard("EMAIL_ADDRESS").find(text, "p")]
-    assert found[:3] == [(0, 6), (16, 23), (33, 40)]
+    assert found[:3] == [(0, 6), (7, 16), (16, 23)]
     assert all(pieces(guard("EMAIL_ADDRESS"), text, size) == found for size in (1, 5, 64, 200))
 
 
@@ -121,7 +122,7 @@ def test_a_candidate_may_go_on_at_the_end_of_a_text(text: str) -> None:
     assert goes_on(text, span[1])[0]
 
 
-@pytest.mark.parametrize("text", ["212 555 0142,a", "212 555 0142 or", "2024-01-15 10:30", "1 " * 22])
+@pytest.mark.parametrize("text", ["212 555 0142,b", "212 555 0142 or", "2024-01-15 10:30", "1 " * 22])
 def test_a_candidate_is_over_when_nothing_can_make_it_longer(text: str) -> None:
     span = candidate(text, 0)
     assert span
@@ -135,9 +136,7 @@ def test_a_candidate_that_holds_no_number_is_asked_of_no_region() -> None:
 
 
 def test_what_has_too_many_digits_to_be_a_number_is_let_go_before_its_end() -> None:
-    from gateway.guards.pii.phone import Looks
-
     text = "1 1234567 " * 9
     assert begun(text, 0, len(text) - 1, Looks(), ALL.every) > 0
     text = "1 2125550142 " * 9
-    assert begun(text, 0, len(text) - 1, Looks(), ALL.every) == 0
+    assert begun(text, 0, len(text) - 1, Looks(), ALL.every) == 2

@@ -171,7 +171,8 @@ class Seeking:
         asked = self._asked(trail)
         found: list[Entity] = []
         held = reached = trail.size
-        if closing and not asked and not self.held:  # a whole text with nothing in it
+        if closing and not asked and not self.reached and not (self._links and self._links.is_open):
+            # a whole text with nothing in it
             self.held = self.reached = self.needs = held
             return found
         for one in self._seekers:
