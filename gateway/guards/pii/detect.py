@@ -2,8 +2,9 @@
 
 The answers are those of `AnalyzerEngine.analyze` with the same recognizers, context words and thresholds. They differ
 only where Presidio has no limits, on purpose: in names of machines and of mailboxes longer than the RFCs allow
-(`islands`), and in dates with more than `recognizers.MOST` decimals or IPv6 zones of more characters. Presidio also
-gives up on phone numbers, silently, after 65,535 attempts, and raises on digits that Python does not know.
+(`islands`), in dates with more than `recognizers.MOST` decimals or IPv6 zones of more characters, and in extensions of
+phone numbers behind more than `phone.MOST_BLANKS` blanks. Presidio also gives up on phone numbers, silently, after
+65,535 attempts, and raises on digits that Python does not know.
 """
 
 from collections.abc import Mapping, Sequence
