@@ -54,6 +54,14 @@ class Detector:
     undecided: Mapping[Cut, seekers.Undecided] = field(repr=False)
     domains: Linear
 
+    def asked(self, part: str, whole: str) -> set[int]:
+        """Which recognizers may find anything in a `part` of a text; both as `shapes.folded` makes them."""
+        asked = set(self.gate.hits(part))
+        if weak := self.needs.keys() & asked:
+            words = asked if len(part) == len(whole) else self.gate.hits(whole)
+            asked -= {one for one in weak if self.needs[one] not in words}
+        return asked
+
     def find(self, text: str) -> dict[str, list[Hit]]:
         """Entities and where they are in the whole `text`.
 
@@ -163,19 +171,19 @@ class Seeking:
         other._sieves = {entity: copy(one) for entity, one in self._sieves.items()}
         return other
 
-    def look(self, trail: Trail, *, closing: bool) -> list[Entity]:
+    def look(self, trail: Trail, *, closing: bool, asked: set[int] | None = None) -> list[Entity]:
         """What is sure now and was not before, at its places in the trail.
+
+        Args:
+            asked: which recognizers may find anything, when that is known.
 
         Raises:
             TimeoutError, ValueError: the text could not be judged.
         """
-        asked = self._asked(trail)
+        if asked is None:
+            asked = self._detector.asked(trail.folded[max(self.reached - trail.base, 0) :], trail.folded)
         found: list[Entity] = []
         held = reached = trail.size
-        if closing and not asked and not self.reached and not (self._links and self._links.is_open):
-            # a whole text with nothing in it
-            self.held = self.reached = self.needs = held
-            return found
         for one in self._seekers:
             if hits := one.look(trail, asked, closing=closing):
                 sieves = {id(sieve := self._sieve(recognizer)): sieve for recognizer, _ in hits}
@@ -216,16 +224,6 @@ class Seeking:
         if (found := self._sieves.get(sought.entity)) is None:
             found = self._sieves[sought.entity] = Sieve(Sought(sought.entity, sought.threshold, sought.words))
         return found
-
-    def _asked(self, trail: Trail) -> set[int]:
-        """Which recognizers may find anything behind what is known."""
-        gate, needs = self._detector.gate, self._detector.needs
-        part = trail.folded[max(self.reached - trail.base, 0) :]
-        asked = set(gate.hits(part))
-        if weak := needs.keys() & asked:
-            words = asked if len(part) == len(trail.folded) else gate.hits(trail.folded)
-            asked -= {one for one in weak if needs[one] not in words}
-        return asked
 
 
 def detector(scores: Mapping[str, float | None], regions: Sequence[str]) -> Detector:

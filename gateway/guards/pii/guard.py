@@ -138,7 +138,12 @@ class PiiGuard:
         Raises:
             TimeoutError, ValueError: a recognizer could not judge the text.
         """
-        return self.reading().more(text, path, 0, closing=True)[0]
+        asked = None
+        if text.isascii() and not self.customs.rows:
+            asked = self.detector.asked(text, text)
+            if not asked:
+                return []
+        return PiiReading(self).more(text, path, 0, closing=True, asked=asked)[0]
 
     def settled(self, text: str) -> int:
         """The index before which nothing can change, whatever follows `text`."""
@@ -165,13 +170,15 @@ class PiiReading:
         owned = guard.customs.owned()
         self._reading = Reading(guard.detector, owned, obfuscated=guard.obfuscated, allowed=guard.allowed)
 
-    def more(self, text: str, path: str, since: int, *, closing: bool) -> tuple[list[Finding], int]:
-        """What is found after `text` has come, and up to where it is settled.
+    def more(
+        self, text: str, path: str, since: int, *, closing: bool, asked: set[int] | None = None
+    ) -> tuple[list[Finding], int]:
+        """What is found after `text` has come, and up to where it is settled; `asked` as `Reading.more` there has it.
 
         Raises:
             TimeoutError, ValueError: a recognizer could not judge the text.
         """
-        found, settled = self._reading.more(text, since, closing=closing)
+        found, settled = self._reading.more(text, since, closing=closing, asked=asked)
         name, actions = self._guard.name, self._guard.actions
         return [
             Finding(name, entity, CATEGORY, actions[entity], path, start, end, score)

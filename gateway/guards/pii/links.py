@@ -72,11 +72,6 @@ class Links:
                 self.needs = min(self.needs, self.held)
         return [(self.one, hit) for hit in hits]
 
-    @property
-    def is_open(self) -> bool:
-        """Does a link go on at the end of the text?"""
-        return bool(self._open)
-
     def growing(self) -> list[Hit]:
         """The links that go on at the end of the text."""
         return [(start, self._seen, self.one.patterns[kind].score) for kind, start in self._open if kind <= _BARE]

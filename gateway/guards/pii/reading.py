@@ -27,8 +27,8 @@ class _View:
     def __copy__(self) -> "_View":
         return _View(copy(self.trail), copy(self.seeking), copy(self.owned))
 
-    def look(self, *, closing: bool) -> tuple[list[Entity], int]:
-        found, held = self.seeking.look(self.trail, closing=closing), self.seeking.held
+    def look(self, *, closing: bool, asked: set[int] | None = None) -> tuple[list[Entity], int]:
+        found, held = self.seeking.look(self.trail, closing=closing, asked=asked), self.seeking.held
         if self.owned is not None:
             found += self.owned.look(self.trail, closing=closing)
             held = min(held, self.owned.held)
@@ -72,12 +72,13 @@ class Reading:
     def __repr__(self) -> str:
         return f"<Reading {self._written.trail.size} characters, {len(self._found)} findings not settled>"
 
-    def more(self, text: str, since: int, *, closing: bool) -> tuple[list[Entity], int]:
+    def more(self, text: str, since: int, *, closing: bool, asked: set[int] | None = None) -> tuple[list[Entity], int]:
         """What is known of all that starts at `since` or later, after `text` has come, and up to where that is settled.
 
         Args:
             since: where what has been settled before ends.
             closing: nothing more comes.
+            asked: which recognizers may find anything in the text as it is written, when that is known.
 
         Raises:
             TimeoutError, ValueError: the text could not be judged.
@@ -92,7 +93,7 @@ class Reading:
         trail.add(text)
         if self._found:
             self._found = {key: score for key, score in self._found.items() if key[1] >= since}
-        found, held = written.look(closing=closing)
+        found, held = written.look(closing=closing, asked=asked)
         for name, start, end, score in found:
             self._note(name, start, end, score)
         growing = written.seeking.growing(trail)
