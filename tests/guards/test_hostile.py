@@ -24,8 +24,11 @@ from tests.timing import lowest, seconds
 GUARDS = guards()
 DEARER = dict.fromkeys(("versions", "dots", "tokens"), 4.5)
 """Texts that cost nearly three times what dense ordinary text costs, and how much more at most on a busy machine."""
-DEARER_IN_PIECES = {"tokens": 12.0, **dict.fromkeys(("wide digits", "sk"), 4.5)}
-"""The same in a stream of small pieces. Of `tokens`, each is looked at again as the credential it may become."""
+DEARER_IN_PIECES = {
+    "tokens": 12.0, "wide digits": 4.5, "sk": 7.0, **dict.fromkeys(("images", "protocol-less"), 9.0),
+}  # fmt: skip
+"""The same in a stream of small pieces: what may become a credential (`secrets`) or an address that leads out
+(`exfiltration`) is looked at again with each."""
 SPANS = [name for name, guard in GUARDS.items() if hasattr(guard, "settled")]
 CONTEXT = Context("output")
 
