@@ -104,7 +104,7 @@ class Reading:
         known += (one for one in growing if one[:3] not in self._found)
         if known:
             known.sort(key=lambda one: (one[1], one[2], one[0]))
-            for _, start, end, _ in reversed(known):
+            for _, start, end, _ in () if closing else reversed(known):
                 if start < held < end:
                     held = start
         if len(trail.text) > _LONG:
