@@ -223,10 +223,11 @@ def _digits(part: str) -> str:
 class Looks:
     """What the matcher says of candidates and parts of them, for one region each; the last answers are remembered."""
 
-    __slots__ = ("_known", "looked_at")
+    __slots__ = ("_known", "_matchers", "looked_at")
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int, str, bool], tuple[int, int] | None] = {}
+        self._matchers: dict[str, Any] = {}  # one for each region, made once
         self.looked_at = 0
 
     def at(self, text: str, start: int, end: int, code: str, *, whole: bool) -> tuple[int, int] | None:
@@ -244,7 +245,10 @@ class Looks:
                 raise ValueError("more digits than phone numbers are looked for in")
             if len(self._known) > _REMEMBERED:
                 self._known.clear()
-            matcher: Any = phonenumbers.PhoneNumberMatcher(window, code, leniency=_LENIENCY)
+            matcher = self._matchers.get(code)
+            if matcher is None:
+                matcher = self._matchers[code] = phonenumbers.PhoneNumberMatcher("", code, leniency=_LENIENCY)
+            matcher.text = window
             look = matcher._extract_match if whole else matcher._parse_and_verify
             found = look(window[start - begin : end - begin], start - begin)
             self._known[key] = (found.start, found.end) if found else None
