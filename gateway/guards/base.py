@@ -116,7 +116,7 @@ class Against(Protocol):
 class SpanGuard(Protocol):
     """Judges one text at once, without I/O, in microseconds; its decisions hold at every cut of a stream.
 
-    It may also be a `Judging` or a `Remembering`.
+    It may also be a `Judging`, a `JudgingOn` or a `Remembering`.
     """
 
     @property
@@ -148,6 +148,14 @@ class Judging(Protocol):
 
     def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
         """`find(text, path)` and `settled(text)`."""
+        ...
+
+
+class JudgingOn(Judging, Protocol):
+    """A `Judging` that can leave out what has been settled before, for a fraction of the price."""
+
+    def judge_from(self, text: str, path: str, since: int) -> tuple[list[Finding], int]:
+        """What `judge` says, but for findings that start before `since`."""
         ...
 
 

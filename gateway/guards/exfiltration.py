@@ -68,6 +68,8 @@ class _Limits:
 
 
 _LIMITS = {"image": _Limits(16, 20, 80), "link": _Limits(40, 60, 400)}
+_LEAST = 16
+"""Characters below which nothing is data, whatever it looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +81,44 @@ class ExfiltrationGuard:
 
     def find(self, text: str, path: str) -> list[Finding]:
         """Every address and tag at fault. Linear: each character is part of one address at most."""
+        return self._found(text, path, 0)
+
+    def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
+        """`find(text, path)` and `settled(text)`."""
+        return self.judge_from(text, path, 0)
+
+    def judge_from(self, text: str, path: str, since: int) -> tuple[list[Finding], int]:
+        """What `judge` says of the part of `text` that is not settled yet.
+
+        Args:
+            since: where what has been settled before ends. Findings that start before it are left out.
+        """
+        return self._found(text, path, since), self.settled(text)
+
+    def _found(self, text: str, path: str, since: int) -> list[Finding]:
         found = [
-            Finding(self.name, rule, CATEGORY, action, path, start, end) for start, end, rule, action in self._at(text)
+            Finding(self.name, rule, CATEGORY, action, path, start, end)
+            for start, end, rule, action in self._at(text, since)
         ]
         return sorted(found, key=lambda finding: finding.start)
 
-    def _at(self, text: str) -> Iterator[tuple[int, int, str, Action]]:
+    def _at(self, text: str, since: int) -> Iterator[tuple[int, int, str, Action]]:
         if "//" in text:
             for match in _ADDRESS.finditer(text):
-                kind = _kind(text[max(0, match.start() - LOOK_BACK) : match.start()])
+                if match.start() < since:
+                    continue
                 address = match.group().rstrip(_CLOSING)
-                if not _allowed(address, self.config.allow_hosts) and _carries(address, _LIMITS[kind]):
+                if not _carries(address, _LIMITS["image"]):  # what is too little for an image is so for a link
+                    continue
+                kind = _kind(text[max(0, match.start() - LOOK_BACK) : match.start()])
+                much = kind == "image" or _carries(address, _LIMITS[kind])
+                if much and not _allowed(address, self.config.allow_hosts):
                     action = self.config.image if kind == "image" else self.config.link
                     yield match.start(), match.start() + len(address), f"{kind}-with-data", action
         if "<" in text:
             for match in _TAG.finditer(text):
+                if match.start() < since:
+                    continue
                 yield match.start(), match.end(), "active-tag", self.config.html
 
     def settled(self, text: str) -> int:
@@ -138,6 +163,8 @@ def _allowed(address: str, hosts: tuple[str, ...]) -> bool:
 def _carries(address: str, limits: _Limits) -> bool:
     """Does the address hold more than an address needs?"""
     rest = address.partition("//")[2]
+    if len(rest) < _LEAST:
+        return False
     where, _, query = rest.replace("#", "?", 1).partition("?")
     host, _, path = where.partition("/")
     if len(query) >= limits.query:

@@ -12,11 +12,13 @@ Noted = tuple[Finding, Run]
 
 class Reader(NamedTuple):
     """A guard at work for a policy, on one text. `judge` does `find(text, path)` and `settled(text)` at once, where a
-    guard can; `reading` is there when the guard is `Remembering`, and is asked instead."""
+    guard can, and `judge_from` leaves out what is settled; `reading` is there when the guard is `Remembering`, and is
+    asked instead."""
 
     guard: SpanGuard
     run: Run
     judge: Callable[[str, str], tuple[list[Finding], int]] | None = None
+    judge_from: Callable[[str, str, int], tuple[list[Finding], int]] | None = None
     reading: Reading | None = None
 
 
@@ -62,7 +64,13 @@ class Hits(NamedTuple):
 def readers(runs: Iterable[Run]) -> list[Reader]:
     """The span guards of all these policies."""
     return [
-        Reader(guard, run, getattr(guard, "judge", None), read() if (read := getattr(guard, "reading", None)) else None)
+        Reader(
+            guard,
+            run,
+            getattr(guard, "judge", None),
+            getattr(guard, "judge_from", None),
+            read() if (read := getattr(guard, "reading", None)) else None,
+        )
         for run in runs
         for guard in run.policy.spans
     ]
@@ -86,6 +94,8 @@ def look(
                 found, settled = fresh.read(reader.reading, path, closing=closing)
             elif closing:
                 found, settled = guard.find(buffer, path), end
+            elif reader.judge_from is not None:
+                found, settled = reader.judge_from(buffer, path, fresh.since)
             elif reader.judge is not None:
                 found, settled = reader.judge(buffer, path)
             else:

@@ -102,7 +102,15 @@ class SecretsGuard:
 
     def judge(self, text: str, path: str) -> tuple[list[Finding], int]:
         """`find(text, path)` and `settled(text)` at once, for the price of one of them."""
-        found, hold = self._scan(text)
+        return self.judge_from(text, path, 0)
+
+    def judge_from(self, text: str, path: str, since: int) -> tuple[list[Finding], int]:
+        """What `judge` says of the part of `text` that is not settled yet.
+
+        Args:
+            since: where what has been settled before ends. Findings that start before it are left out.
+        """
+        found, hold = self._scan(text, since)
         return self._findings(found, path), self._held(text, found, hold)
 
     def _findings(self, found: set[Span], path: str) -> list[Finding]:
@@ -123,14 +131,18 @@ class SecretsGuard:
         """A keyword with what may stand between it and its secret."""
         return self.reach
 
-    def _scan(self, text: str) -> tuple[set[Span], int]:
-        """What is found, and the first start of what is undecided."""
+    def _scan(self, text: str, since: int = 0) -> tuple[set[Span], int]:
+        """What is found from `since` on, and the first start of what is undecided."""
         found: set[Span] = set()
         hold = len(text)
         looked: dict[int, tuple[int, int]] = {}
         for keyword, start, end in self.gate.hits(lowered(text)):
             for asked in self.asked[keyword]:
-                for scan in _scans(asked, text, start, end, looked):
+                if start < since and asked.place == "at":
+                    continue
+                for scan in _scans(asked, text, start, end, since, looked):
+                    if scan.start < since:
+                        continue
                     if scan.open and scan.start < hold:
                         hold = scan.start
                     if scan.end is not None and self._is_secret(self.rules[asked.rule][0], text[scan.start : scan.end]):
@@ -149,8 +161,10 @@ def _reach(rules: tuple[tuple[Rule, Action], ...]) -> int:
     return reach + _LOOK_BACK
 
 
-def _scans(asked: Asked, text: str, start: int, end: int, looked: dict[int, tuple[int, int]]) -> Iterator[Scan]:
-    """What the shapes of a rule make of its keyword at `start` to `end`.
+def _scans(
+    asked: Asked, text: str, start: int, end: int, since: int, looked: dict[int, tuple[int, int]]
+) -> Iterator[Scan]:
+    """What the shapes of a rule make of its keyword at `start` to `end`, mostly without what starts before `since`.
 
     `looked` says from where to where words near a keyword have been read for a rule, so that none is read twice.
     """
@@ -159,7 +173,7 @@ def _scans(asked: Asked, text: str, start: int, end: int, looked: dict[int, tupl
             return
         until = end + NEAR + 1
         first, last = looked.get(asked.rule, (end, end))
-        for word in _WORD_START.finditer(text, end if end < first else max(end, last), until):
+        for word in _WORD_START.finditer(text, max(since, end if end < first else max(end, last)), until):
             yield from _read(asked.shapes, text, word.start())
         looked[asked.rule] = (min(first, end), max(last, until))
     elif asked.place == "after":

@@ -20,7 +20,7 @@ MAX_HELD = 16_384
 """Characters that are held for one unfinished candidate; a longer one is treated as a match."""
 
 PATIENT = 512
-"""From this many held characters on, guards look again only when an eighth has been added: each character of a long
+"""From this many held characters on, guards look again only when a quarter has been added: each character of a long
 candidate is looked at a bounded number of times."""
 
 
@@ -275,7 +275,7 @@ class Window:
             limit -= gone
         self._sent = limit
         held = len(self._buffer) - limit
-        self._look_at = held + (held >> 3 if held >= PATIENT else 1)
+        self._look_at = held + (held >> 2 if held >= PATIENT else 1)
 
 
 def _moved(finding: Finding, by: int, length: int) -> Finding:

@@ -37,7 +37,7 @@ UNITS: dict[str, str] = {
     # of addresses
     "at": "a@", "only at": "@", "dotted at": "a@b.", "short addresses": "a@b.co ", "domains": "a.", "links": "http://",
     "queries": "http://a/?", "long link": "http://example.com/?" + "a" * 3_000 + " ",
-    "paths": "http://a/" + "b/" * 900 + " ",
+    "paths": "http://a/" + "b/" * 900 + " ", "hosts in a path": "a.co/",
     "images": "![" * 60 + " http://a" * 28, "cells": "<td " * 50 + " http://a" * 28, "protocol-less": "](//a ",
     "percent": "http://a/?" + "%20" * 600 + " ", "colons": "::", "hex colons": "aa:bb:",
     # of digits

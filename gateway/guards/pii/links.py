@@ -81,6 +81,7 @@ class Links:
         text = trail.text
         size = len(text)
         since = done = max(self.reached - trail.base, 0)
+        run = 0
         for start, _ in self._domains.spans(trail.folded[since:]):
             if since + start < done:
                 continue
@@ -89,14 +90,23 @@ class Links:
                 continue
             if done == size and not closing:
                 return first
-            self._host(trail, first, done, hits, closing=closing)
+            run = self._host(trail, first, done, hits, run, closing=closing)
         return size
 
-    def _host(self, trail: Trail, first: int, last: int, hits: list[Hit], *, closing: bool) -> None:
-        """The links whose name of a machine stands from `first` to `last`."""
+    def _host(self, trail: Trail, first: int, last: int, hits: list[Hit], run: int, *, closing: bool) -> int:
+        """The links whose name of a machine stands from `first` to `last`.
+
+        Args:
+            run: where the last path that was looked at ended. One that begins in it ends there too.
+
+        Returns:
+            The same for the next.
+        """
         text, base = trail.text, trail.base
         path = text[last : last + 1] == "/"
-        over = int(PATH.match(text, last).end()) if path else last
+        if path and run <= last:
+            run = int(PATH.match(text, last).end())
+        over = run if path else last
         goes_on = path and over == len(text) and not closing
         begin = islands.scheme(text, first) if text[first - 1 : first] in _BEFORE else first
         quoted = text[begin] in _QUOTES
@@ -108,6 +118,7 @@ class Links:
                     self._link(trail, kind, start + base, over if whole else bare.end(), hits, goes_on and whole)
         if quoted and self.one.patterns[_QUOTED].expression.fullmatch(f'"{text[first:last]}"'):
             self._link(trail, _QUOTED_SCHEMED if schemed else _QUOTED, begin + base, over, hits, goes_on)
+        return run
 
     def _link(self, trail: Trail, kind: int, start: int, over: int, hits: list[Hit], goes_on: bool) -> None:
         """A link of this kind from the place `start` to the index `over`, if no other of its kind hides it."""
