@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -10,7 +10,9 @@ from gateway.config.fields import Strict
 from gateway.guards.base import Action
 from gateway.guards.expressions import Search, expression
 from gateway.guards.pii import context
-from gateway.guards.pii.trail import Trail
+
+if TYPE_CHECKING:  # it brings the recognizers with it, which take a tenth of a second
+    from gateway.guards.pii.trail import Trail
 
 
 def _expression(value: str) -> str:
@@ -110,7 +112,7 @@ class Owned:
         other._ends, other.reached, other.held = list(self._ends), self.reached, self.held
         return other
 
-    def look(self, trail: Trail, *, closing: bool) -> list[tuple[str, int, int, float]]:
+    def look(self, trail: "Trail", *, closing: bool) -> list[tuple[str, int, int, float]]:
         """Entity, start, end and score of every match that is sure now, and sure enough."""
         found: list[tuple[str, int, int, float]] = []
         first = max(self.reached - trail.base - 1, 0)  # what stands before a match may be looked at
@@ -134,7 +136,7 @@ class Owned:
         return found
 
 
-def _score(row: _Row, trail: Trail, start: int, end: int) -> float:
+def _score(row: _Row, trail: "Trail", start: int, end: int) -> float:
     """How sure a match is; less than nothing when its checksum is wrong."""
     score = row.config.score
     place, start, end = start, start - trail.base, end - trail.base
