@@ -202,8 +202,6 @@ HOSTILE = {
     "dots": "1.", "spaced": "9 ", "unseen": "1\u200b", "wide": "\uff11", "dates": "2024-01-01T10:20:30.",
     "letters": "a", "stops": ".",
 }  # fmt: skip
-EVERYWHERE = {"addresses", "plus", "quoted", "dots"}
-"""Texts in which every few characters begin a finding of its own; ten times is theirs."""
 DENSE = (
     "Ticket #48{0}: alex.{0}@example.com called from (212) 555-0{0} about card 4242424242424242; identity confirmed "
     "against SSN 219-09-9{0}. Escalated to j.chen{0}@support.example.com, callback at 415-555-1{0}. A retry with card "
@@ -231,13 +229,12 @@ def streamed(text: str) -> None:
 def test_hostile_texts_cost_no_more_than_three_times_as_much_as_dense_ones(work: Callable[[str], object]) -> None:
     dear = {}
     for name, unit in HOSTILE.items():
-        most = 10 if name in EVERYWHERE else 3
 
-        def over(unit: str = unit, most: int = most) -> float:
+        def over(unit: str = unit) -> float:
             """The larger of both shares of what is allowed: against dense text, and of a long text against a short."""
             usual = per_kilobyte(work, dense(40_000))
             short, long = (per_kilobyte(work, unit * (size // len(unit))) / usual for size in (20_000, 80_000))
-            return max(short / most, long / most, long / (2 * short + 0.2))
+            return max(short / 3, long / 3, long / (2 * short + 0.2))
 
         if (found := timing.lowest(over, 1)) > 1:
             dear[name] = round(found, 2)
