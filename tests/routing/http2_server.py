@@ -14,8 +14,6 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-Pairs = list[tuple[str, str]]
-
 
 @dataclass
 class Exchange:

@@ -123,11 +123,6 @@ class Sieve:
                 judged.append((start, end, score))
         return judged
 
-    @property
-    def sought(self) -> Sought:
-        """What it is a sieve for."""
-        return self._sought
-
 
 Seeker = seekers.Patterned | seekers.Addresses | Links
 

@@ -124,6 +124,7 @@ class PiiGuard:
 
     actions: Mapping[str, Action] = field(repr=False)
     detector: Any = field(repr=False)
+    reader: Any = field(repr=False)
     customs: Customs = field(repr=False)
     allowed: frozenset[str] = field(repr=False)
     obfuscated: bool = True
@@ -164,11 +165,9 @@ class PiiReading:
     __slots__ = ("_guard", "_reading")
 
     def __init__(self, guard: PiiGuard) -> None:
-        from gateway.guards.pii.reading import Reading
-
         self._guard = guard
         owned = guard.customs.owned()
-        self._reading = Reading(guard.detector, owned, obfuscated=guard.obfuscated, allowed=guard.allowed)
+        self._reading = guard.reader(guard.detector, owned, obfuscated=guard.obfuscated, allowed=guard.allowed)
 
     def more(
         self, text: str, path: str, since: int, *, closing: bool, asked: set[int] | None = None
@@ -192,7 +191,7 @@ def build(config: PiiConfig) -> SpanGuard:
     Raises:
         ValueError: a region has no phone numbers that can be found.
     """
-    from gateway.guards.pii import detect
+    from gateway.guards.pii import detect, reading
 
     chosen = config.patterns
     regions = (chosen["PHONE_NUMBER"].regions if "PHONE_NUMBER" in chosen else None) or REGIONS
@@ -202,6 +201,7 @@ def build(config: PiiConfig) -> SpanGuard:
     return PiiGuard(
         actions,
         made,
+        reading.Reading,
         Customs(config.custom),
         frozenset(config.allow_list),
         config.obfuscated,
